@@ -1,0 +1,3 @@
+from qvirt.cli.app import main
+
+main()

@@ -1,0 +1,77 @@
+"""What a run would cost, and the order in which it is tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.run import Method, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to simulate a circuit."""
+
+    engine: str
+    method: Method
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.method.value} ({self.precision.value})"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The cost of one candidate: ``memory`` in bytes, ``seconds`` of wall time.
+
+    ``error`` is a factor: the true time lies between seconds / error and seconds * error nine times
+    in ten. Where ``certain`` is false no prediction can be trusted (the method's cost depends on what
+    the state turns out to be): ``seconds`` is then the least that it can take, and ``memory`` what it
+    may take.
+    """
+
+    candidate: Candidate
+    memory: int
+    seconds: float
+    error: float
+    certain: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A candidate that cannot be used, and why."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Candidates tried side by side, each with ``threads``; ``budget`` seconds, then the next stage.
+
+    The last stage of a plan has no budget of its own where its candidate is sure to end.
+    """
+
+    attempts: tuple[Estimate, ...]
+    threads: int
+    budget: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The choice for one circuit: what is tried in which order, what else could be, and why.
+
+    No stages means that the circuit was refused; ``refusal`` then holds the numbers and the nearest
+    thing that would fit.
+    """
+
+    facts: CircuitFacts
+    stages: tuple[Stage, ...]
+    runners_up: tuple[Estimate, ...]
+    rejected: tuple[Rejection, ...]
+    memory_limit: int
+    threads: int
+    reason: str
+    refusal: str | None
+    refusal_hint: str | None

@@ -1,0 +1,55 @@
+"""What is posted to a guest, and what a guest says of it: the schema of its HTTP interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from qvirt.errors import ErrorInfo
+from qvirt.model.calibration import Calibration
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.estimate import Plan
+from qvirt.model.job import JobState
+from qvirt.model.result import Progress, Result
+from qvirt.model.run import RunOptions
+
+
+class OrderKind(str, Enum):
+    RUN = "run"
+    PLAN = "plan"
+    DRAW = "draw"
+    CALIBRATE = "calibrate"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One piece of work for a guest; ``id`` is the job's, so that the same order sent twice is one job.
+
+    ``source`` is needed by all kinds but ``calibrate``. ``columns`` is the width of a drawing.
+    """
+
+    id: str
+    kind: OrderKind = OrderKind.RUN
+    source: CircuitSource | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+    columns: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    id: str
+    kind: OrderKind
+    state: JobState
+    progress: Progress
+    plan: Plan | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The fruit of a completed order; which field is set follows from its kind."""
+
+    result: Result | None = None
+    plan: Plan | None = None
+    drawing: str | None = None
+    calibration: Calibration | None = None

@@ -1,0 +1,96 @@
+"""What every engine can do for qvirt: the contract that the conformance suite holds them to.
+
+An engine is one module with one ``Simulator``, named in the registry or by an entry point of the
+group ``qvirt.simulators``. It rejects first (``supports``), says what it would cost (``estimate``),
+and only then makes a ``Program``, which runs without further checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.estimate import Candidate, Estimate
+from qvirt.model.result import Expectation
+from qvirt.model.run import Limits, RunOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qvirt.simulators.workload import Workload
+
+Constants = Mapping[str, float]
+"""Seconds per unit of each feature of a candidate (see ``Simulator.features``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program found. A bit string is an integer whose bit i is clbit i.
+
+    ``memory`` holds one bit string a shot, in the order of the shots; ``probabilities`` the exact
+    chances of the measured bit strings; ``state`` 2**n complex128 amplitudes, little-endian, taken
+    before the final measurements. Only what the options asked for is set, counts always.
+    """
+
+    counts: Mapping[int, int]
+    memory: tuple[int, ...] | None = None
+    probabilities: Mapping[int, float] | None = None
+    expectations: tuple[Expectation, ...] = ()
+    state: NDArray[np.complex128] | None = None
+
+
+class Program(Protocol):
+    """One circuit, prepared to run once."""
+
+    @property
+    def fraction(self) -> float | None:
+        """How much is done, 0 to 1; None where the engine cannot say."""
+
+    def advance(self, seconds: float) -> bool:
+        """Work for about ``seconds`` (an engine that cannot pause works to the end); True when done."""
+
+    def checkpoint(self) -> bytes:
+        """All that ``prepare`` needs to go on from here. Raises Unsupported where the engine has none."""
+
+    def result(self) -> Outcome:
+        """What was found; only once ``advance`` has said True."""
+
+
+class Simulator(Protocol):
+    """One engine. It keeps no state between calls; importing its module must not import the engine."""
+
+    @property
+    def name(self) -> str: ...
+
+    def version(self) -> str | None:
+        """The engine's version, or None where it is not installed (found without importing it)."""
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every method and precision that the engine has."""
+
+    def supports(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> str | None:
+        """Why the candidate cannot give what is asked, in words for the user; None where it can."""
+
+    def features(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> dict[str, float]:
+        """The amounts of work that the time is a sum of, each times one fitted constant."""
+
+    def constants(self, candidate: Candidate) -> Constants:
+        """Constants to use on a machine that was not calibrated."""
+
+    def estimate(
+        self,
+        candidate: Candidate,
+        facts: CircuitFacts,
+        options: RunOptions,
+        limits: Limits,
+        constants: Constants,
+    ) -> Estimate:
+        """Memory (never below the truth where ``certain``) and time."""
+
+    def prepare(
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+    ) -> Program:
+        """Make ``work`` ready to run with at most ``limits``; loads the engine."""

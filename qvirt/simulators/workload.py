@@ -1,0 +1,51 @@
+"""A circuit with what is asked of it, in the forms that engines want it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from qiskit import QuantumCircuit
+
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.run import RunOptions
+
+
+class TerminalForm(NamedTuple):
+    """A circuit whose measurements all come last: the gates alone, and which clbit reads which qubit."""
+
+    unitary: QuantumCircuit
+    clbit_of: dict[int, int]
+    """clbit -> qubit that it reads; a clbit written twice keeps its last reading."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """``options.seed`` is set. ``circuit`` has its measurements (added to all qubits if the file had none)."""
+
+    circuit: QuantumCircuit
+    facts: CircuitFacts
+    options: RunOptions
+
+    @property
+    def seed(self) -> int:
+        assert self.options.seed is not None, "the seed is fixed before a workload is made"  # noqa: S101
+        return self.options.seed
+
+    @cached_property
+    def terminal(self) -> TerminalForm:
+        """Only where ``facts.terminal_measurements``: no gate, reset or condition follows a measurement's qubit
+        or bit, so that sampling the final state is exact. Resets of untouched qubits are dropped."""
+        bits = self.circuit
+        unitary = QuantumCircuit(bits.num_qubits, global_phase=bits.global_phase)
+        index = {qubit: number for number, qubit in enumerate(bits.qubits)}
+        clbit_index = {clbit: number for number, clbit in enumerate(bits.clbits)}
+        clbit_of: dict[int, int] = {}
+        for instruction in bits.data:
+            name = instruction.operation.name
+            if name == "measure":
+                clbit_of[clbit_index[instruction.clbits[0]]] = index[instruction.qubits[0]]
+            elif name not in ("barrier", "reset", "delay"):
+                unitary.append(instruction.operation, [index[qubit] for qubit in instruction.qubits], copy=False)
+        return TerminalForm(unitary, clbit_of)
