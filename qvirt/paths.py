@@ -58,7 +58,7 @@ class Paths:
         return self.vm(vm_id) / "guest.log"
 
     def vm_socket(self, vm_id: str) -> Path:
-        """The guest's Unix socket; in the temporary folder when the state directory's path is too long for one."""
+        """The guest's Unix socket; in the temporary folder where the state directory's path is too long."""
         path = self.vm(vm_id) / "guest.sock"
         if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
             return path

@@ -19,7 +19,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """A state vector kept beside the result as an .npy file: little-endian, complex128, ``amplitudes`` long."""
+    """A state vector kept as an .npy file: little-endian, complex128, ``amplitudes`` long."""
 
     amplitudes: int
     bytes: int

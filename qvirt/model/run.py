@@ -88,7 +88,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.shots <= MAX_SHOTS:
             raise UsageError(
-                f"shots must be between 1 and {MAX_SHOTS:,}, not {self.shots}", hint="for example --shots 1024"
+                f"shots must be between 1 and {MAX_SHOTS:,}, not {self.shots}",
+                hint="for example --shots 1024",
             )
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be between 0 and 2^63 - 1, not {self.seed}")
@@ -97,7 +98,9 @@ class RunOptions:
             if limit is not None and not 0 < limit < float("inf"):
                 raise UsageError(f"{name} must be above zero, not {limit}")
         if self.noise is not None and self.state:
-            raise UsageError("a state vector cannot be given for a noisy run", hint="ask for observables instead")
+            raise UsageError(
+                "a state vector cannot be given for a noisy run", hint="ask for observables instead"
+            )
 
 
 @dataclass(frozen=True, slots=True)

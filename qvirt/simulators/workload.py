@@ -22,7 +22,7 @@ class TerminalForm(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """``options.seed`` is set. ``circuit`` has its measurements (added to all qubits if the file had none)."""
+    """``options.seed`` is set; ``circuit`` has measurements (of all qubits if the file had none)."""
 
     circuit: QuantumCircuit
     facts: CircuitFacts
@@ -35,8 +35,9 @@ class Workload:
 
     @cached_property
     def terminal(self) -> TerminalForm:
-        """Only where ``facts.terminal_measurements``: no gate, reset or condition follows a measurement's qubit
-        or bit, so that sampling the final state is exact. Resets of untouched qubits are dropped."""
+        """Only where ``facts.terminal_measurements``: nothing follows a measurement on its qubit and no
+        condition reads its bit, so that sampling the final state is exact. Resets of untouched qubits,
+        the only ones there can be, are dropped."""
         bits = self.circuit
         unitary = QuantumCircuit(bits.num_qubits, global_phase=bits.global_phase)
         index = {qubit: number for number, qubit in enumerate(bits.qubits)}
@@ -47,5 +48,7 @@ class Workload:
             if name == "measure":
                 clbit_of[clbit_index[instruction.clbits[0]]] = index[instruction.qubits[0]]
             elif name not in ("barrier", "reset", "delay"):
-                unitary.append(instruction.operation, [index[qubit] for qubit in instruction.qubits], copy=False)
+                unitary.append(
+                    instruction.operation, [index[qubit] for qubit in instruction.qubits], copy=False
+                )
         return TerminalForm(unitary, clbit_of)
