@@ -62,12 +62,12 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class VM:
-    """``owner`` is the pid of the qvirt process that the VM lives with."""
+    """``owner`` names the qvirt process that the VM lives with (pid and start time)."""
 
     id: str
     spec: VMSpec
     state: VMState
     created: float
     handle: Handle | None = None
-    owner: int | None = None
+    owner: str | None = None
     reason: str | None = None

@@ -1,0 +1,48 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qvirt.errors import StateError
+
+_HINTS = {
+    errno.ENOSPC: "free some space, or set QVIRT_HOME to a folder on another disk",
+    errno.EDQUOT: "your quota is used up: free some space, or set QVIRT_HOME to a folder elsewhere",
+    errno.EACCES: "make it yours, or set QVIRT_HOME to a folder that is",
+    errno.EROFS: "set QVIRT_HOME to a folder that can be written",
+}
+
+
+@contextmanager
+def state_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to keep a file into a StateError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"cannot keep {path}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)
+        ) from error
+
+
+def write_atomically(path: Path, chunks: Iterable[bytes], *, mode: int = 0o600) -> int:
+    """Write beside ``path``, sync, rename over it; nothing is left on failure. Returns the bytes written."""
+    with state_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                size = sum(file.write(chunk) for chunk in chunks)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return size

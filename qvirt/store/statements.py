@@ -1,0 +1,71 @@
+"""Every SQL statement, by name."""
+
+from __future__ import annotations
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    circuit TEXT NOT NULL,
+    options TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    vm TEXT,
+    error TEXT,
+    owner TEXT,
+    token TEXT
+) STRICT;
+CREATE INDEX jobs_by_creation ON jobs (created DESC);
+CREATE INDEX jobs_not_ended ON jobs (state) WHERE ended IS NULL;
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    time REAL NOT NULL,
+    before TEXT,
+    after TEXT NOT NULL,
+    reason TEXT
+) STRICT;
+CREATE INDEX events_by_job ON events (job);
+CREATE TABLE vms (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    handle TEXT,
+    owner TEXT,
+    reason TEXT
+) STRICT;
+"""
+
+_JOB = "id, name, circuit, options, state, created, started, ended, vm, error"
+_VM = "id, name, spec, state, created, handle, owner, reason"
+
+# A job is written once, with its first event, in one transaction.
+ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?)"
+ADD_EVENT = "INSERT INTO events (job, time, before, after, reason) VALUES (?, ?, ?, ?, ?)"
+# Jobs are named by a prefix of their id; two rows mean that it is ambiguous.
+FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"  # noqa: S608
+LIST_JOBS = f"SELECT {_JOB} FROM jobs ORDER BY created DESC, id LIMIT ?"  # noqa: S608
+# Not ended, and whose they are: what a crash may have left.
+LIST_UNFINISHED = f"SELECT {_JOB}, owner FROM jobs WHERE ended IS NULL"  # noqa: S608
+# Only a queued job can be claimed; the token then guards every later change.
+CLAIM_JOB = (
+    "UPDATE jobs SET state = ?, owner = ?, token = ?, started = ?, vm = ? WHERE id = ? AND state = 'queued'"
+)
+# The guard: right token (or none asked for), and still in the state that the change starts from.
+CHANGE_JOB = """UPDATE jobs SET state = ?, ended = ?, error = ?
+    WHERE id = ? AND state = ? AND (?6 IS NULL OR token = ?6)"""
+STATE_OF_JOB = "SELECT state FROM jobs WHERE id = ?"
+LIST_EVENTS = "SELECT job, time, before, after, reason FROM events WHERE job = ? ORDER BY number"
+REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"
+CIRCUIT_IN_USE = "SELECT 1 FROM jobs WHERE circuit = ? LIMIT 1"
+
+PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET state = excluded.state, handle = excluded.handle, reason = excluded.reason"""  # noqa: S608
+LIST_VMS = f"SELECT {_VM} FROM vms ORDER BY created, id"  # noqa: S608
+REMOVE_VM = "DELETE FROM vms WHERE id = ?"

@@ -1,0 +1,247 @@
+"""Jobs, their events and the VMs, in one SQLite file shared by every qvirt process of a user."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qvirt.errors import Conflict, ErrorInfo, NotFound, StateError
+from qvirt.model.job import TRANSITIONS, Event, Job, JobState
+from qvirt.model.run import RunOptions
+from qvirt.model.vm import VM, Handle, VMSpec, VMState
+from qvirt.model.wire import from_json, to_json
+from qvirt.paths import Paths
+from qvirt.store import statements as sql
+from qvirt.store.files import state_errors, write_atomically
+
+BUSY_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change a claimed job: whoever holds no valid token changes nothing."""
+
+    job: str
+    token: str
+
+
+class Store:
+    """Safe to use from several processes at once; one Store is for one thread."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        with state_errors(paths.home):
+            paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._sqlite_errors():
+            self._db = sqlite3.connect(paths.database, timeout=BUSY_TIMEOUT, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+        self._migrate()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Jobs
+
+    def add_job(self, job: Job, source: bytes, owner: str) -> None:
+        """Keep the circuit, then the job with its first event; the job exists once this returns."""
+        circuit = self.paths.circuit(job.circuit)
+        if not circuit.exists():
+            write_atomically(circuit, [source])
+        options = to_json(job.options).decode()
+        row = (job.id, job.name, job.circuit, options, job.state.value, job.created, owner)
+        with self._transaction() as db:
+            db.execute(sql.ADD_JOB, row)
+            db.execute(sql.ADD_EVENT, (job.id, job.created, None, job.state.value, None))
+
+    def job(self, prefix: str) -> Job:
+        """The job whose id begins with ``prefix``. Raises NotFound, or Conflict where several do."""
+        rows = self._rows(sql.FIND_JOBS, (prefix,)) if prefix else []
+        if not rows:
+            raise NotFound(f"there is no job {prefix!r}", hint="see `qvirt job list`")
+        if len(rows) > 1:
+            raise Conflict(f"more than one job begins with {prefix!r}", hint="give more of the id")
+        return _job(rows[0])
+
+    def jobs(self, limit: int) -> list[Job]:
+        """The newest first."""
+        return [_job(row) for row in self._rows(sql.LIST_JOBS, (limit,))]
+
+    def unfinished(self) -> list[tuple[Job, str]]:
+        """Jobs that have not ended, each with its owner."""
+        return [(_job(row[:-1]), row[-1]) for row in self._rows(sql.LIST_UNFINISHED)]
+
+    def claim(self, job: str, vm: str, owner: str, now: float) -> Lease:
+        """Take a queued job to run it. Raises Conflict where it is not queued any more."""
+        token = secrets.token_hex(8)
+        with self._transaction() as db:
+            changed = db.execute(
+                sql.CLAIM_JOB, (JobState.STARTING.value, owner, token, now, vm, job)
+            ).rowcount
+            if not changed:
+                raise Conflict(
+                    f"job {job} is not waiting to run any more", hint=f"see `qvirt job show {job}`"
+                )
+            db.execute(
+                sql.ADD_EVENT, (job, now, JobState.QUEUED.value, JobState.STARTING.value, f"on VM {vm}")
+            )
+        return Lease(job, token)
+
+    def change(
+        self,
+        job: str,
+        after: JobState,
+        now: float,
+        *,
+        lease: Lease | None = None,
+        error: ErrorInfo | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """Move a job along one allowed transition and write the event.
+
+        False, and nothing changed, where the job has already ended or the lease is not its own.
+        """
+        with self._transaction() as db:
+            row = db.execute(sql.STATE_OF_JOB, (job,)).fetchone()
+            if row is None:
+                raise NotFound(f"there is no job {job!r}")
+            before = JobState(row[0])
+            if after not in TRANSITIONS[before]:
+                return False
+            ended = now if after.ended else None
+            wire_error = to_json(error).decode() if error else None
+            token = lease.token if lease else None
+            changed = db.execute(
+                sql.CHANGE_JOB, (after.value, ended, wire_error, job, before.value, token)
+            ).rowcount
+            if changed:
+                db.execute(sql.ADD_EVENT, (job, now, before.value, after.value, reason))
+            return bool(changed)
+
+    def events(self, job: str) -> list[Event]:
+        return [
+            Event(row[0], row[1], JobState(row[2]) if row[2] else None, JobState(row[3]), row[4])
+            for row in self._rows(sql.LIST_EVENTS, (job,))
+        ]
+
+    def remove_job(self, job: Job) -> None:
+        """Forget an ended job: its row, events and result, and its circuit where no other job has it."""
+        if not job.state.ended:
+            raise Conflict(
+                f"job {job.id} is {job.state.value}", hint=f"stop it first: `qvirt job cancel {job.id}`"
+            )
+        with self._transaction() as db:
+            db.execute(sql.REMOVE_JOB, (job.id,))
+            shared = db.execute(sql.CIRCUIT_IN_USE, (job.circuit,)).fetchone()
+        gone = [self.paths.result(job.id), self.paths.state(job.id)]
+        for path in gone if shared else [*gone, self.paths.circuit(job.circuit)]:
+            with state_errors(path):
+                path.unlink(missing_ok=True)
+
+    # Virtual machines
+
+    def put_vm(self, vm: VM) -> None:
+        """Add or update; raises Conflict where another VM has the name."""
+        handle = to_json(vm.handle).decode() if vm.handle else None
+        row = (vm.id, vm.spec.name, to_json(vm.spec).decode(), vm.state.value, vm.created, handle, vm.owner)
+        try:
+            with self._transaction() as db:
+                db.execute(sql.PUT_VM, (*row, vm.reason))
+        except sqlite3.IntegrityError:
+            raise Conflict(
+                f"there is a VM named {vm.spec.name!r} already", hint="choose another name"
+            ) from None
+
+    def vms(self) -> list[VM]:
+        return [_vm(row) for row in self._rows(sql.LIST_VMS)]
+
+    def remove_vm(self, vm_id: str) -> None:
+        with self._transaction() as db:
+            db.execute(sql.REMOVE_VM, (vm_id,))
+
+    # SQLite
+
+    def _migrate(self) -> None:
+        version = self._rows("PRAGMA user_version")[0][0]
+        if version == sql.VERSION:
+            return
+        if version > sql.VERSION:
+            raise StateError(
+                f"{self.paths.database} was written by a newer qvirt",
+                hint="update qvirt, or set QVIRT_HOME to another folder",
+            )
+        with self._transaction() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] == sql.VERSION:
+                return
+            for statement in sql.SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {sql.VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._sqlite_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._sqlite_errors():
+            return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _sqlite_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise StateError(
+                f"{self.paths.database}: {error}", hint=_hint(error, self.paths.database)
+            ) from error
+
+
+def _hint(error: sqlite3.Error, database: Path) -> str:
+    if "full" in str(error):
+        return "free some space, or set QVIRT_HOME to a folder on another disk"
+    if "not a database" in str(error) or "malformed" in str(error):
+        return f"move {database} away and run the command again: a new one is made"
+    return "set QVIRT_HOME to a folder that can be written"
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, name, circuit, options, state, created, started, ended, vm, error = row
+    return Job(
+        job_id,
+        name,
+        circuit,
+        from_json(options.encode(), RunOptions),
+        JobState(state),
+        created,
+        started,
+        ended,
+        vm,
+        from_json(error.encode(), ErrorInfo) if error else None,
+    )
+
+
+def _vm(row: tuple[Any, ...]) -> VM:
+    vm_id, _, spec, state, created, handle, owner, reason = row
+    return VM(
+        vm_id,
+        from_json(spec.encode(), VMSpec),
+        VMState(state),
+        created,
+        from_json(handle.encode(), Handle) if handle else None,
+        owner,
+        reason,
+    )
