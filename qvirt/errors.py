@@ -6,7 +6,8 @@
     ├── DoesNotFit          refused before it was run: memory, qubits          exit 3
     ├── Unsupported         no engine can do what was asked                    exit 1
     ├── EngineFailed        a simulator raised or its process died             exit 1
-    │   └── OutOfMemory     a run passed its memory limit                      exit 3
+    │   ├── OutOfMemory     a run passed its memory limit                      exit 3
+    │   └── GaveUp          an engine saw that its budget would not suffice    exit 1
     ├── Stopped
     │   ├── Cancelled       stopped by a person                                exit 4
     │   └── TimedOut        stopped by its time limit                          exit 4
@@ -95,6 +96,10 @@ class EngineFailed(QvirtError):
 class OutOfMemory(EngineFailed):
     code = "out_of_memory"
     exit_status = 3
+
+
+class GaveUp(EngineFailed):
+    code = "gave_up"
 
 
 class Stopped(QvirtError):

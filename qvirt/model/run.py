@@ -105,7 +105,12 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may use: bytes of memory for the simulation itself, and threads."""
+    """What a run may use: bytes of memory for the simulation itself, and threads.
+
+    ``seconds`` is the budget of one attempt, so that an engine that sees early that it will take
+    longer can give up at once; None where there is none.
+    """
 
     memory: int
     threads: int
+    seconds: float | None = None

@@ -65,6 +65,10 @@ class Simulator(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def stops_by_itself(self) -> bool:
+        """Its programs come back from ``advance`` in about the time given; else only a kill stops them."""
+
     def version(self) -> str | None:
         """The engine's version, or None where it is not installed (found without importing it)."""
 

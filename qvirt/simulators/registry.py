@@ -39,3 +39,8 @@ def simulator(name: str) -> Simulator:
     except KeyError:
         known = ", ".join(simulators())
         raise Unsupported(f"there is no engine {name!r}", hint=f"engines are: {known}") from None
+
+
+@cache
+def installed(name: str) -> bool:
+    return simulator(name).version() is not None

@@ -27,6 +27,8 @@ class Workload:
     circuit: QuantumCircuit
     facts: CircuitFacts
     options: RunOptions
+    parts: tuple[Workload, ...] = ()
+    """Independent parts, each on its own qubits and all of the clbits; empty where there is only one."""
 
     @property
     def seed(self) -> int:

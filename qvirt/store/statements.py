@@ -49,10 +49,10 @@ _VM = "id, name, spec, state, created, handle, owner, reason"
 ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?)"
 ADD_EVENT = "INSERT INTO events (job, time, before, after, reason) VALUES (?, ?, ?, ?, ?)"
 # Jobs are named by a prefix of their id; two rows mean that it is ambiguous.
-FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"  # noqa: S608
-LIST_JOBS = f"SELECT {_JOB} FROM jobs ORDER BY created DESC, id LIMIT ?"  # noqa: S608
+FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
+LIST_JOBS = f"SELECT {_JOB} FROM jobs ORDER BY created DESC, id LIMIT ?"
 # Not ended, and whose they are: what a crash may have left.
-LIST_UNFINISHED = f"SELECT {_JOB}, owner FROM jobs WHERE ended IS NULL"  # noqa: S608
+LIST_UNFINISHED = f"SELECT {_JOB}, owner FROM jobs WHERE ended IS NULL"
 # Only a queued job can be claimed; the token then guards every later change.
 CLAIM_JOB = (
     "UPDATE jobs SET state = ?, owner = ?, token = ?, started = ?, vm = ? WHERE id = ? AND state = 'queued'"
@@ -66,6 +66,7 @@ REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"
 CIRCUIT_IN_USE = "SELECT 1 FROM jobs WHERE circuit = ? LIMIT 1"
 
 PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET state = excluded.state, handle = excluded.handle, reason = excluded.reason"""  # noqa: S608
-LIST_VMS = f"SELECT {_VM} FROM vms ORDER BY created, id"  # noqa: S608
+    ON CONFLICT (id) DO UPDATE
+    SET state = excluded.state, handle = excluded.handle, reason = excluded.reason"""
+LIST_VMS = f"SELECT {_VM} FROM vms ORDER BY created, id"
 REMOVE_VM = "DELETE FROM vms WHERE id = ?"

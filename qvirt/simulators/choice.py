@@ -1,0 +1,204 @@
+"""Which engine, method and precision a circuit is run with, and in which order they are tried.
+
+What is certain is decided by rule and by predicted time: an engine that cannot do what is asked says
+so, one that does not fit is refused, and of the rest the fastest wins. What nobody can predict (decision
+diagrams; matrix product states of unknown entanglement) is a gamble: it is tried first, under a budget
+that is a share of the time of the best certain candidate, the safe one, which comes last. Where there is
+no safe one the gambles are all there is, side by side, for a stated time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qvirt.model.calibration import Calibration
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
+from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.simulators import split
+from qvirt.simulators.contract import Program
+from qvirt.simulators.registry import installed, simulator, simulators
+from qvirt.units import show_bytes, show_seconds
+
+if TYPE_CHECKING:
+    from qvirt.simulators.workload import Workload
+
+RACE_FLOOR = 0.03
+"""Seconds: a safe candidate faster than this is not worth racing against."""
+
+BUDGET_SHARE = 0.2
+"""Share of the safe candidate's time that a gamble which stops by itself may cost."""
+
+KILLED_BUDGET_SHARE = 0.1
+KILLED_BUDGET_FLOOR = 0.4
+"""The same for a gamble that only a kill stops: a new worker must start after it, which takes about this long."""
+
+LAST_RESORT_SECONDS = 10.0
+"""How long gambles are tried where no method surely fits and no time limit was given."""
+
+
+def plan(
+    facts: CircuitFacts,
+    options: RunOptions,
+    limits: Limits,
+    calibration: Calibration | None = None,
+    parts: Sequence[CircuitFacts] = (),
+) -> Plan:
+    """Choose for one circuit; ``parts`` are the facts of its independent parts, where it has several."""
+    estimates, rejected = survey(facts, options, limits, calibration)
+    divided = split.estimate(
+        [survey(part, split.part_options(options), limits, calibration)[0] for part in parts], options, limits
+    )
+    if divided is not None:
+        estimates.append(divided)
+    safe = min((e for e in estimates if e.certain), key=lambda e: e.seconds, default=None)
+    gambles = [e for e in estimates if not e.certain]
+    stages = _stages(safe, gambles, options, limits)
+    chosen = {e.candidate for stage in stages for e in stage.attempts}
+    refusal, hint = (None, None) if stages else _refusal(facts, options, limits, rejected)
+    return Plan(
+        facts=facts,
+        stages=stages,
+        runners_up=tuple(
+            sorted((e for e in estimates if e.candidate not in chosen), key=lambda e: e.seconds)
+        ),
+        rejected=tuple(rejected),
+        memory_limit=limits.memory,
+        threads=limits.threads,
+        reason=_reason(safe, stages),
+        refusal=refusal,
+        refusal_hint=hint,
+    )
+
+
+def survey(
+    facts: CircuitFacts, options: RunOptions, limits: Limits, calibration: Calibration | None
+) -> tuple[list[Estimate], list[Rejection]]:
+    """Every candidate that was asked for: what it would cost, or why it cannot be used."""
+    estimates: list[Estimate] = []
+    rejected: list[Rejection] = []
+    for engine in simulators().values():
+        for candidate in engine.candidates():
+            if not _asked_for(candidate, options):
+                continue
+            if not installed(engine.name):
+                reason: str | None = f"{engine.name} is not installed"
+            else:
+                reason = _unasked(candidate, options) or engine.supports(candidate, facts, options)
+            if reason is None:
+                constants = engine.constants(candidate)
+                key = calibration_key(candidate)
+                if calibration is not None and key in calibration.constants:
+                    constants = calibration.constants[key]
+                estimate = engine.estimate(candidate, facts, options, limits, constants)
+                if estimate.memory <= limits.memory or not estimate.certain:
+                    estimates.append(estimate)
+                    continue
+                reason = f"needs {show_bytes(estimate.memory)}, the limit is {show_bytes(limits.memory)}"
+            rejected.append(Rejection(candidate, reason))
+    return estimates, rejected
+
+
+def prepare(
+    candidate: Candidate, work: Workload, limits: Limits, calibration: Calibration | None = None
+) -> Program:
+    """The program of a candidate that ``plan`` named."""
+    if candidate != split.CANDIDATE:
+        return simulator(candidate.engine).prepare(candidate, work, limits)
+    programs = []
+    for number, part in enumerate(work.parts):
+        options = replace(split.part_options(work.options), seed=work.seed + number)
+        estimates, _ = survey(part.facts, options, limits, calibration)
+        best = min((e for e in estimates if e.certain), key=lambda e: e.seconds)
+        engine = simulator(best.candidate.engine)
+        programs.append(engine.prepare(best.candidate, replace(part, options=options), limits))
+    return split.SplitProgram(programs, work)
+
+
+def calibration_key(candidate: Candidate) -> str:
+    return f"{candidate.engine}/{candidate.method.value}/{candidate.precision.value}"
+
+
+def _asked_for(candidate: Candidate, options: RunOptions) -> bool:
+    return (
+        options.engine in (None, candidate.engine)
+        and options.method in (None, candidate.method)
+        and options.precision in (None, candidate.precision)
+    )
+
+
+def _unasked(candidate: Candidate, options: RunOptions) -> str | None:
+    """What qvirt does not choose by itself."""
+    if candidate.method is Method.EXTENDED_STABILIZER and options.method is None:
+        return "its answer is approximate: used only when asked for (--method extended_stabilizer)"
+    exact = options.observables or options.state or options.probabilities
+    if exact and candidate.precision is Precision.SINGLE and options.precision is None:
+        return "exact values are computed in double precision unless --precision single is given"
+    return None
+
+
+def _stages(
+    safe: Estimate | None, gambles: list[Estimate], options: RunOptions, limits: Limits
+) -> tuple[Stage, ...]:
+    if safe is None:
+        best = _best_per_method(gambles)
+        budget = options.time_limit or LAST_RESORT_SECONDS
+        side_by_side = max(1, limits.threads)
+        groups = [best[i : i + side_by_side] for i in range(0, len(best), side_by_side)]
+        return tuple(Stage(tuple(group), max(1, limits.threads // len(group)), budget) for group in groups)
+    stages = []
+    if safe.seconds > RACE_FLOOR:
+        for gamble in _best_per_method(gambles):
+            budget = _budget(gamble, safe)
+            if gamble.seconds < budget:
+                stages.append(Stage((gamble,), limits.threads, budget))
+    return (*stages, Stage((safe,), limits.threads, None))
+
+
+def _budget(gamble: Estimate, safe: Estimate) -> float:
+    """0 where the gamble is not worth it. An estimate that is too low must not grow the budget."""
+    pessimistic = safe.seconds / safe.error
+    if simulators()[gamble.candidate.engine].stops_by_itself:
+        return BUDGET_SHARE * pessimistic
+    budget = KILLED_BUDGET_SHARE * pessimistic
+    return budget if budget >= KILLED_BUDGET_FLOOR else 0.0
+
+
+def _best_per_method(gambles: Iterable[Estimate]) -> list[Estimate]:
+    best: dict[Method, Estimate] = {}
+    for gamble in sorted(gambles, key=lambda e: e.seconds):
+        best.setdefault(gamble.candidate.method, gamble)
+    return list(best.values())
+
+
+def _reason(safe: Estimate | None, stages: tuple[Stage, ...]) -> str:
+    if not stages:
+        return "nothing fits"
+    if safe is None:
+        names = " and ".join(str(e.candidate) for stage in stages for e in stage.attempts)
+        return f"no method surely fits: {names} may, tried for {show_seconds(stages[0].budget or 0)}"
+    first = stages[0]
+    if first.budget is None:
+        return safe.reason
+    return (
+        f"{first.attempts[0].candidate} may be much faster than {safe.candidate}: it has "
+        f"{show_seconds(first.budget)} to show it, of the {show_seconds(safe.seconds)} that the other takes"
+    )
+
+
+def _refusal(
+    facts: CircuitFacts, options: RunOptions, limits: Limits, rejected: list[Rejection]
+) -> tuple[str, str]:
+    reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected if "needs" in r.reason)
+    if not reasons:
+        reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected) or "no engine was asked for"
+        return f"no method can do this: {reasons}", "leave out --engine, --method or --precision"
+    amplitude = (options.precision or Precision.SINGLE).amplitude_bytes
+    nearest = max(0, (limits.memory // amplitude).bit_length() - 1)
+    return (
+        f"{facts.num_qubits} qubits do not fit: {reasons}",
+        f"a dense circuit of up to {nearest} qubits fits in {show_bytes(limits.memory)}; "
+        "give more with --memory-limit, or use fewer qubits",
+    )
