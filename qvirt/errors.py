@@ -13,6 +13,7 @@
     │   └── TimedOut        stopped by its time limit                          exit 4
     ├── NotFound            no such job, VM or file                            exit 5
     ├── Conflict            not possible in the state the object is in         exit 5
+    ├── JobLost             the qvirt process that ran it is gone              exit 6
     ├── VMFailed            a virtual machine did not start or has died        exit 6
     ├── Unavailable         something that is not installed or not running     exit 6
     └── StateError          qvirt's own files: disk full, not writable         exit 7
@@ -126,6 +127,11 @@ class Conflict(QvirtError):
     code = "conflict"
     http_status = 409
     exit_status = 5
+
+
+class JobLost(QvirtError):
+    code = "lost"
+    exit_status = 6
 
 
 class VMFailed(QvirtError):

@@ -33,7 +33,7 @@ BUDGET_SHARE = 0.2
 
 KILLED_BUDGET_SHARE = 0.1
 KILLED_BUDGET_FLOOR = 0.4
-"""The same for a gamble that only a kill stops: a new worker must start after it, which takes about this long."""
+"""The same for a gamble that only a kill stops; a new worker takes about as long to start as the floor."""
 
 LAST_RESORT_SECONDS = 10.0
 """How long gambles are tried where no method surely fits and no time limit was given."""

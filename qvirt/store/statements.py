@@ -51,15 +51,15 @@ ADD_EVENT = "INSERT INTO events (job, time, before, after, reason) VALUES (?, ?,
 # Jobs are named by a prefix of their id; two rows mean that it is ambiguous.
 FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
 LIST_JOBS = f"SELECT {_JOB} FROM jobs ORDER BY created DESC, id LIMIT ?"
-# Not ended, and whose they are: what a crash may have left.
-LIST_UNFINISHED = f"SELECT {_JOB}, owner FROM jobs WHERE ended IS NULL"
+# Not ended, whose they are and under which lease: what a crash may have left.
+LIST_UNFINISHED = f"SELECT {_JOB}, owner, token FROM jobs WHERE ended IS NULL"
 # Only a queued job can be claimed; the token then guards every later change.
 CLAIM_JOB = (
     "UPDATE jobs SET state = ?, owner = ?, token = ?, started = ?, vm = ? WHERE id = ? AND state = 'queued'"
 )
-# The guard: right token (or none asked for), and still in the state that the change starts from.
-CHANGE_JOB = """UPDATE jobs SET state = ?, ended = ?, error = ?
-    WHERE id = ? AND state = ? AND (?6 IS NULL OR token = ?6)"""
+# The guard: the token that the job was claimed with (none while it is queued), and still in the state that
+# the change starts from.
+CHANGE_JOB = "UPDATE jobs SET state = ?, ended = ?, error = ? WHERE id = ? AND state = ? AND token IS ?"
 STATE_OF_JOB = "SELECT state FROM jobs WHERE id = ?"
 LIST_EVENTS = "SELECT job, time, before, after, reason FROM events WHERE job = ? ORDER BY number"
 REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"

@@ -73,9 +73,12 @@ class Store:
         """The newest first."""
         return [_job(row) for row in self._rows(sql.LIST_JOBS, (limit,))]
 
-    def unfinished(self) -> list[tuple[Job, str]]:
-        """Jobs that have not ended, each with its owner."""
-        return [(_job(row[:-1]), row[-1]) for row in self._rows(sql.LIST_UNFINISHED)]
+    def unfinished(self) -> list[tuple[Job, str, Lease | None]]:
+        """Jobs that have not ended, each with its owner and the lease that it runs under."""
+        return [
+            (_job(row[:-2]), row[-2], Lease(row[0], row[-1]) if row[-1] else None)
+            for row in self._rows(sql.LIST_UNFINISHED)
+        ]
 
     def claim(self, job: str, vm: str, owner: str, now: float) -> Lease:
         """Take a queued job to run it. Raises Conflict where it is not queued any more."""
@@ -105,7 +108,8 @@ class Store:
     ) -> bool:
         """Move a job along one allowed transition and write the event.
 
-        False, and nothing changed, where the job has already ended or the lease is not its own.
+        ``lease`` is the one it was claimed with, None for a job that nobody has claimed. False, and
+        nothing changed, where the transition is not allowed (it has ended) or the lease is another.
         """
         with self._transaction() as db:
             row = db.execute(sql.STATE_OF_JOB, (job,)).fetchone()

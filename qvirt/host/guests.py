@@ -1,0 +1,88 @@
+"""The host's side of a guest's HTTP interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
+from qvirt.model.order import Answer, Order, OrderStatus
+from qvirt.model.vm import Endpoint
+from qvirt.model.wire import from_json, to_json
+
+T = TypeVar("T")
+
+LONG_POLL_SECONDS = 0.5
+
+
+class Guest:
+    """One guest's verbs. Errors that the guest names are raised as what they are; silence is VMFailed."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=endpoint.socket),
+            base_url=endpoint.url or "http://guest",
+            headers={"Authorization": f"Bearer {endpoint.token}"},
+            timeout=httpx.Timeout(30.0, connect=5.0),
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def healthy(self) -> bool:
+        try:
+            return self._http.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def post(self, order: Order) -> OrderStatus:
+        return self._call("POST", "/v1/jobs", OrderStatus, to_json(order))
+
+    def status(self, order_id: str, wait: float = LONG_POLL_SECONDS) -> OrderStatus:
+        """How the order stands; comes back early when that changes, at the latest after ``wait`` seconds."""
+        return self._call("GET", f"/v1/jobs/{order_id}?wait={wait}", OrderStatus)
+
+    def answer(self, order_id: str) -> Answer:
+        return self._call("GET", f"/v1/jobs/{order_id}/result", Answer)
+
+    def cancel(self, order_id: str) -> OrderStatus:
+        return self._call("DELETE", f"/v1/jobs/{order_id}", OrderStatus)
+
+    @contextmanager
+    def state(self, order_id: str) -> Iterator[Iterator[bytes]]:
+        """The state vector of a completed order, as the octets of an .npy file."""
+        with self._transport_errors(), self._http.stream("GET", f"/v1/jobs/{order_id}/state") as response:
+            if response.status_code != 200:
+                raise _error(response.status_code, response.read())
+            yield response.iter_bytes(1 << 20)
+
+    def _call(self, verb: str, path: str, kind: type[T], body: bytes | None = None) -> T:
+        with self._transport_errors():
+            response = self._http.request(verb, path, content=body)
+        if response.status_code >= 400:
+            raise _error(response.status_code, response.content)
+        return from_json(response.content, kind)
+
+    @contextmanager
+    def _transport_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise VMFailed(f"the VM does not answer: {error or type(error).__name__}") from error
+
+
+def _error(status: int, body: bytes) -> QvirtError:
+    try:
+        return from_info(from_json(body, dict[str, ErrorInfo])["error"])
+    except (QvirtError, KeyError):
+        return VMFailed(f"the VM answered with HTTP status {status}")

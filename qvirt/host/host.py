@@ -1,0 +1,140 @@
+"""The host's verbs: what the command line and the Python interface call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from qvirt.errors import Conflict, NotFound, Stopped, VMFailed, from_info
+from qvirt.host import loop, owner
+from qvirt.host.guests import Guest
+from qvirt.host.vms import VMs
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.job import Event, Job, JobState
+from qvirt.model.order import Answer, Order, OrderKind, OrderStatus
+from qvirt.model.result import Result
+from qvirt.model.run import RunOptions
+from qvirt.model.vm import VM, VMSpec
+from qvirt.model.wire import from_json, to_json
+from qvirt.paths import Paths
+from qvirt.settings import Settings
+from qvirt.store import Store, write_atomically
+
+CANCEL_SECONDS = 5.0
+
+
+def _ignore(status: OrderStatus) -> None:
+    pass
+
+
+class Host:
+    """Jobs and VMs of one state directory. Opening it puts right what a crash has left."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        from qvirt.runtimes.registry import runtime
+
+        self.paths = paths
+        self.settings = settings
+        self._store = Store(paths)
+        self.vms = VMs(self._store, lambda name: runtime(name, paths))
+        self._reconcile()
+
+    def close(self) -> None:
+        self._store.close()
+
+    # Circuits
+
+    def submit(self, source: CircuitSource, options: RunOptions) -> Job:
+        """Keep a circuit as a queued job; it is on disk when this returns."""
+        job = Job(token_hex(5), source.name, source.sha256, options, JobState.QUEUED, time.time())
+        self._store.add_job(job, source.data, owner.me())
+        return job
+
+    def run(self, job: Job, source: CircuitSource, vm: VM, watch: loop.Watcher = _ignore) -> loop.Finished:
+        """Run a queued job on a VM that is up. A failed circuit is a value, Ctrl-C an exception."""
+        self.vms.wait(vm, self.settings.start_timeout)
+        return loop.run_job(self._store, self.vms, vm, job, source, watch)
+
+    def ask(self, order: Order, vm: VM, watch: loop.Watcher = _ignore) -> Answer:
+        """Have a guest plan, draw or calibrate: work that is not a job. Raises what went wrong."""
+        self.vms.wait(vm, self.settings.start_timeout)
+        with Guest(self.vms.endpoint(vm)) as guest:
+            status = loop.drive(guest, order, watch)
+            if status.state is JobState.COMPLETED:
+                return guest.answer(order.id)
+            if status.error is not None:
+                raise from_info(status.error)
+            raise VMFailed(f"the VM ended the order as {status.state.value} without a reason")
+
+    def calibrate(self, vm: VM, watch: loop.Watcher = _ignore) -> Path:
+        """Measure the engines' cost constants in a VM and keep them for every later choice."""
+        answer = self.ask(Order(token_hex(5), OrderKind.CALIBRATE), vm, watch)
+        write_atomically(self.paths.calibration, [to_json(answer.calibration, indent=2)])
+        return self.paths.calibration
+
+    @contextmanager
+    def machine(self, spec: VMSpec) -> Iterator[VM]:
+        """A VM for the length of the block."""
+        with self.vms.running(spec) as vm:
+            yield vm
+
+    # Jobs
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        return self._store.jobs(limit)
+
+    def job(self, prefix: str) -> Job:
+        return self._store.job(prefix)
+
+    def events(self, job: Job) -> list[Event]:
+        return self._store.events(job.id)
+
+    def result(self, job: Job) -> Result:
+        """Raises what the job failed with, or Conflict where it has not ended."""
+        if not job.state.ended:
+            raise Conflict(f"job {job.id} is {job.state.value}", hint="wait until it has ended")
+        path = self.paths.result(job.id)
+        if job.state is JobState.COMPLETED and path.exists():
+            return from_json(path.read_bytes(), Result)
+        if job.error is not None:
+            raise from_info(job.error)
+        raise NotFound(f"job {job.id} ({job.state.value}) has no result")
+
+    def cancel(self, job: Job) -> Job:
+        """Stop a job, wherever it runs; one that has ended stays as it is (Conflict)."""
+        if job.state.ended:
+            raise Conflict(f"job {job.id} has ended already: {job.state.value}")
+        if job.state is JobState.QUEUED and loop.cancel_queued(self._store, job):
+            return self._store.job(job.id)
+        self._ask_guest_to_cancel(job)
+        return self._wait_for_end(job)
+
+    def remove(self, job: Job) -> None:
+        self._store.remove_job(job)
+
+    def _ask_guest_to_cancel(self, job: Job) -> None:
+        job = self._store.job(job.id)
+        try:
+            with Guest(self.vms.endpoint(self.vms.find(job.vm or ""))) as guest:
+                guest.cancel(job.id)
+        except (NotFound, VMFailed, Stopped):
+            return
+
+    def _wait_for_end(self, job: Job) -> Job:
+        deadline = time.monotonic() + CANCEL_SECONDS
+        while time.monotonic() < deadline:
+            job = self._store.job(job.id)
+            if job.state.ended:
+                return job
+            time.sleep(0.02)
+        raise VMFailed(
+            f"job {job.id} is still {job.state.value}", hint="try again, or stop the qvirt that runs it"
+        )
+
+    def _reconcile(self) -> None:
+        """Jobs and VMs of qvirt processes that are gone: end them, and say so."""
+        loop.end_lost(self._store)
+        self.vms.remove_orphans()
