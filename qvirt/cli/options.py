@@ -1,0 +1,68 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from qvirt.cli import output
+from qvirt.model.run import Method, Precision
+
+
+class OutputFormat(str, Enum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def _remember(chosen: OutputFormat) -> OutputFormat:
+    output.errors_as_json = chosen is OutputFormat.JSON
+    return chosen
+
+
+FormatOption = Annotated[
+    OutputFormat,
+    typer.Option(
+        "--format", "-f", help="How results are printed.", callback=_remember, is_eager=True, show_default=True
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+
+CIRCUITS = "OpenQASM 2 or 3, JSON gate list or QPY: files, folders, globs, or - for standard input."
+CircuitsArgument = Annotated[list[str], typer.Argument(metavar="CIRCUIT...", help=CIRCUITS, show_default=False)]
+ShotsOption = Annotated[int | None, typer.Option("--shots", "-s", help="How often to measure. [default: 1024]")]
+SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same counts.")]
+EngineOption = Annotated[str | None, typer.Option(help="Use this engine: aer, stim, qsim, ddsim or product.")]
+MethodOption = Annotated[Method | None, typer.Option(help="Use this simulation method.")]
+PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the amplitudes.")]
+ObservableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observable",
+        "-O",
+        metavar="PAULIS",
+        help="Expectation value of a Pauli string or sum, qubit 0 rightmost: 'ZZI', '0.5*ZZ - XI'. Repeatable.",
+    ),
+]
+NoiseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATES",
+        help="depolarizing=P (or depolarizing_1q=, depolarizing_2q=), amplitude_damping=, phase_damping=, "
+        "readout=P (or readout_0to1=, readout_1to0=), comma-separated; or a JSON file of these.",
+    ),
+]
+ProbabilitiesOption = Annotated[
+    bool, typer.Option("--probabilities", help="Exact probabilities of the measured bits as well.")
+]
+PerShotOption = Annotated[bool, typer.Option("--per-shot", help="Keep the bits of every shot in their order.")]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory-limit", "-m", metavar="SIZE", help="Refuse what needs more: 512m, 2g. [default: 90 % of what is free]"),
+]
+TimeOption = Annotated[
+    str | None, typer.Option("--time-limit", "-t", metavar="TIME", help="Stop a circuit after this long: 30s, 5m.")
+]
+CpusOption = Annotated[int | None, typer.Option(min=1, help="How many CPUs to use. [default: all usable]")]
