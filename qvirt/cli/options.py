@@ -25,14 +25,23 @@ def _remember(chosen: OutputFormat) -> OutputFormat:
 FormatOption = Annotated[
     OutputFormat,
     typer.Option(
-        "--format", "-f", help="How results are printed.", callback=_remember, is_eager=True, show_default=True
+        "--format",
+        "-f",
+        help="How results are printed.",
+        callback=_remember,
+        is_eager=True,
+        show_default=True,
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 
 CIRCUITS = "OpenQASM 2 or 3, JSON gate list or QPY: files, folders, globs, or - for standard input."
-CircuitsArgument = Annotated[list[str], typer.Argument(metavar="CIRCUIT...", help=CIRCUITS, show_default=False)]
-ShotsOption = Annotated[int | None, typer.Option("--shots", "-s", help="How often to measure. [default: 1024]")]
+CircuitsArgument = Annotated[
+    list[str], typer.Argument(metavar="CIRCUIT...", help=CIRCUITS, show_default=False)
+]
+ShotsOption = Annotated[
+    int | None, typer.Option("--shots", "-s", help="How often to measure. [default: 1024]")
+]
 SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same counts.")]
 EngineOption = Annotated[str | None, typer.Option(help="Use this engine: aer, stim, qsim, ddsim or product.")]
 MethodOption = Annotated[Method | None, typer.Option(help="Use this simulation method.")]
@@ -43,7 +52,7 @@ ObservableOption = Annotated[
         "--observable",
         "-O",
         metavar="PAULIS",
-        help="Expectation value of a Pauli string or sum, qubit 0 rightmost: 'ZZI', '0.5*ZZ - XI'. Repeatable.",
+        help="Expectation value of Paulis, qubit 0 rightmost: 'ZZI', '0.5*ZZ - XI'. Repeatable.",
     ),
 ]
 NoiseOption = Annotated[
@@ -57,12 +66,20 @@ NoiseOption = Annotated[
 ProbabilitiesOption = Annotated[
     bool, typer.Option("--probabilities", help="Exact probabilities of the measured bits as well.")
 ]
-PerShotOption = Annotated[bool, typer.Option("--per-shot", help="Keep the bits of every shot in their order.")]
+PerShotOption = Annotated[
+    bool, typer.Option("--per-shot", help="Keep the bits of every shot in their order.")
+]
 MemoryOption = Annotated[
     str | None,
-    typer.Option("--memory-limit", "-m", metavar="SIZE", help="Refuse what needs more: 512m, 2g. [default: 90 % of what is free]"),
+    typer.Option(
+        "--memory-limit",
+        "-m",
+        metavar="SIZE",
+        help="Refuse what needs more: 512m, 2g. [default: 90 % of what is free]",
+    ),
 ]
 TimeOption = Annotated[
-    str | None, typer.Option("--time-limit", "-t", metavar="TIME", help="Stop a circuit after this long: 30s, 5m.")
+    str | None,
+    typer.Option("--time-limit", "-t", metavar="TIME", help="Stop a circuit after this long: 30s, 5m."),
 ]
 CpusOption = Annotated[int | None, typer.Option(min=1, help="How many CPUs to use. [default: all usable]")]

@@ -1,0 +1,158 @@
+"""qvirt bench"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output
+from qvirt.errors import UsageError
+from qvirt.units import parse_seconds
+
+if TYPE_CHECKING:
+    from qvirt.host.bench import Request, Row
+    from qvirt.host.host import Host
+    from qvirt.model.hardware import Hardware
+    from qvirt.model.vm import VM
+
+
+def bench(
+    qubits: Annotated[str, typer.Option(help="Sizes, comma-separated.")] = "5,10,15,20",
+    circuits: Annotated[
+        str, typer.Option(help="Families, comma-separated; `list` names them.")
+    ] = "ghz,qft,qv,random",
+    engines: Annotated[
+        str, typer.Option(help="auto, aer, qsim, ddsim, stim, product, comma-separated.")
+    ] = "auto,aer,qsim",
+    repeats: Annotated[
+        int, typer.Option("--repeats", "-n", min=1, help="Timed runs after one that is not.")
+    ] = 5,
+    shots: Annotated[int, typer.Option("--shots", "-s", min=1)] = 1024,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random circuits.")] = 1,
+    time_limit: Annotated[str, typer.Option("--time-limit", "-t", help="For each run.")] = "60s",
+    cpus: option.CpusOption = None,
+    saved: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the raw data as JSON.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a PNG of time against size.")
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Measure the cost constants that choices rest on, and nothing else."
+        ),
+    ] = False,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Measure the engines on this machine: first the answers are checked, then the time is taken."""
+    from qvirt.cli.session import embedded_vm, opened_host
+    from qvirt.host.bench import Request
+    from qvirt.host.bench import bench as measure
+    from qvirt.methods.families import families
+    from qvirt.probe import probe
+
+    if circuits == "list":
+        output.result("\n".join(f"{f.name:<14} {f.description}" for f in families().values()))
+        return
+    request = Request(
+        families=_known(circuits, list(families()), "family"),
+        qubits=_sizes(qubits),
+        engines=_engines(engines),
+        repeats=repeats,
+        shots=shots,
+        seed=seed,
+        time_limit=parse_seconds(time_limit),
+    )
+    _check_files(saved, plot)
+    with opened_host() as host, embedded_vm(host, cpus) as vm:
+        if calibrate:
+            _calibrate(host, vm, quiet)
+            return
+        hardware = probe(bandwidth_cache=host.paths.bandwidth)
+        rows: list[Row] = []
+        for row in measure(host, vm, request, hardware.memory_bandwidth, lambda text: _tell(text, quiet)):
+            rows.append(row)
+    _show(request, rows, hardware, format)
+    _save(request, rows, hardware, saved, plot)
+    if any(row.check == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _known(text: str, known: list[str], kind: str) -> tuple[str, ...]:
+    chosen = _split(text)
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"there is no {kind} {name!r}", hint=f"there are: {', '.join(known)}")
+    if not chosen:
+        raise UsageError(f"no {kind} was named", hint=f"there are: {', '.join(known)}")
+    return chosen
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = _split(text)
+    if not parts or not all(part.isdecimal() and 2 <= int(part) <= 1000 for part in parts):
+        raise UsageError(
+            f"{text!r} is not a list of sizes", hint="for example --qubits 5,10,15,20; at least 2"
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _engines(text: str) -> tuple[str, ...]:
+    from qvirt.host.bench import ENGINES
+
+    return _known(text, list(ENGINES), "engine")
+
+
+def _check_files(*files: Path | None) -> None:
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent}")
+
+
+def _tell(text: str, quiet: bool) -> None:
+    if not quiet:
+        output.note(text)
+
+
+def _calibrate(host: Host, vm: VM, quiet: bool) -> None:
+    from qvirt.cli.progress import ProgressBar
+
+    _tell("measuring the engines: about half a minute, best on a quiet machine", quiet)
+    with ProgressBar("calibration", quiet) as bar:
+        path = host.calibrate(vm, bar)
+    _tell(f"the cost constants of this machine are in {path}", quiet)
+
+
+def _show(request: Request, rows: list[Row], hardware: Hardware, format: option.OutputFormat) -> None:
+    from qvirt.cli.render_bench import bench_text
+
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.bench/1", request=request, hardware=hardware, rows=rows)
+    else:
+        output.result(bench_text(rows, format))
+
+
+def _save(
+    request: Request, rows: list[Row], hardware: Hardware, saved: Path | None, plot: Path | None
+) -> None:
+    from qvirt.model.wire import to_json, to_plain
+
+    try:
+        if saved is not None:
+            document = {"schema": "qvirt.bench/1", "request": request, "hardware": hardware, "rows": rows}
+            saved.write_bytes(to_json(to_plain(document), indent=2))
+        if plot is not None:
+            from qvirt.cli.plot import plot_bench
+
+            plot_bench(rows, hardware, plot)
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error

@@ -1,0 +1,37 @@
+"""qvirt draw"""
+
+from __future__ import annotations
+
+import shutil
+from secrets import token_hex
+from typing import Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output
+from qvirt.model.order import Order, OrderKind
+
+
+def draw(
+    circuits: option.CircuitsArgument,
+    columns: Annotated[int | None, typer.Option(min=20, help="Width. [default: the terminal's]")] = None,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+) -> None:
+    """Draw circuits as text."""
+    from qvirt.cli import session, sources
+
+    batch = sources.read(circuits)
+    width = columns or shutil.get_terminal_size((100, 24)).columns
+    drawings = []
+    with session.opened_host() as host, session.embedded_vm(host) as vm:
+        for source in batch:
+            answer = host.ask(Order(token_hex(5), OrderKind.DRAW, source, columns=width), vm)
+            drawings.append((source.name, answer.drawing or ""))
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.draw/1", drawings=[{"file": name, "text": text} for name, text in drawings])
+        return
+    for name, text in drawings:
+        if len(drawings) > 1:
+            output.result(f"{name}:")
+        output.result(text)

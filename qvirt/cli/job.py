@@ -1,0 +1,119 @@
+"""qvirt job: list, show, result, cancel, rm"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output
+from qvirt.errors import QvirtError
+
+app = typer.Typer(no_args_is_help=True, help="Jobs: every run is one, and its result stays.")
+
+
+def _complete_job(incomplete: str) -> list[tuple[str, str]]:
+    """Ids for the shell's completion."""
+    from qvirt.cli.session import opened_host
+
+    try:
+        with opened_host() as host:
+            jobs = [job for job in host.jobs(100) if job.id.startswith(incomplete)]
+    except QvirtError:
+        return []
+    return [(job.id, f"{job.name} ({job.state.value})") for job in jobs]
+
+
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job's id, or its beginning.", autocompletion=_complete_job)
+]
+JobsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="JOB...", help="Jobs' ids, or their beginnings.", autocompletion=_complete_job),
+]
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+) -> None:
+    """List jobs, the newest first."""
+    from qvirt.cli.render import jobs_text
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        jobs = host.jobs(limit)
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.jobs/1", jobs=jobs)
+    else:
+        output.result(jobs_text(jobs, format))
+
+
+@app.command()
+def show(job: JobArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:
+    """Show a job: what was asked, its state and its history."""
+    from qvirt.cli.render import job_text
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        found = host.job(job)
+        events = host.events(found)
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.job/1", job=found, events=events)
+    else:
+        output.result(job_text(found, events, format))
+
+
+@app.command()
+def result(
+    job: JobArgument,
+    top: Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")] = 20,
+    all_outcomes: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+) -> None:
+    """Print a job's result again, as `qvirt run` did."""
+    from qvirt.cli.render import RunPrinter
+    from qvirt.cli.session import opened_host
+    from qvirt.host.loop import Finished
+
+    with opened_host() as host:
+        found = host.job(job)
+        outcome = host.result(found)
+    with RunPrinter(format, None if all_outcomes else top, quiet=False) as printer:
+        printer.show(Finished(found, outcome))
+
+
+@app.command()
+def cancel(jobs: JobsArgument) -> None:
+    """Stop jobs, wherever they run; returns once they have ended."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        for name in jobs:
+            ended = host.cancel(host.job(name))
+            output.note(f"{ended.id} {ended.state.value}")
+
+
+@app.command()
+def rm(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="JOB...", autocompletion=_complete_job, show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every job that has ended.")] = False,
+) -> None:
+    """Remove ended jobs with their results."""
+    from qvirt.cli.session import opened_host
+    from qvirt.errors import UsageError
+
+    if bool(jobs) == every:
+        raise UsageError("name jobs, or give --all", hint="see `qvirt job list`")
+    with opened_host() as host:
+        if every:
+            found = [job for job in host.jobs(1_000_000) if job.state.ended]
+        else:
+            found = [host.job(name) for name in jobs or ()]
+        for job in found:
+            host.remove(job)
+    output.note(f"removed {len(found)} job{'s' if len(found) != 1 else ''}")

@@ -1,0 +1,97 @@
+"""qvirt plan"""
+
+from __future__ import annotations
+
+from secrets import token_hex
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output
+from qvirt.errors import DoesNotFit, QvirtError
+from qvirt.host.host import Host
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.estimate import Plan
+from qvirt.model.order import Order, OrderKind
+from qvirt.model.run import RunOptions
+from qvirt.model.vm import VM
+
+
+def plan(
+    circuits: option.CircuitsArgument,
+    shots: option.ShotsOption = None,
+    seed: option.SeedOption = None,
+    engine: option.EngineOption = None,
+    method: option.MethodOption = None,
+    precision: option.PrecisionOption = None,
+    observable: option.ObservableOption = None,
+    noise: option.NoiseOption = None,
+    probabilities: option.ProbabilitiesOption = False,
+    per_shot: option.PerShotOption = False,
+    memory_limit: option.MemoryOption = None,
+    time_limit: option.TimeOption = None,
+    cpus: option.CpusOption = None,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Say how a circuit would be run, at what cost and why; run nothing.
+
+    Exit status 3 says that it does not fit.
+    """
+    from qvirt.cli import session, sources
+    from qvirt.cli.requests import run_options
+
+    with session.opened_host() as host:
+        asked = run_options(
+            host.settings,
+            shots=shots,
+            seed=seed,
+            engine=engine,
+            method=method,
+            precision=precision,
+            observables=observable,
+            noise=noise,
+            probabilities=probabilities,
+            per_shot=per_shot,
+            state=False,
+            memory_limit=memory_limit,
+            time_limit=time_limit,
+        )
+        batch = sources.read(circuits)
+        with session.embedded_vm(host, cpus) as vm:
+            show_plans(host, vm, batch, asked, format, quiet)
+
+
+def show_plans(
+    host: Host,
+    vm: VM,
+    batch: list[CircuitSource],
+    asked: RunOptions,
+    format: option.OutputFormat,
+    quiet: bool,
+) -> None:
+    """Print a plan for each circuit; the exit status is the first failure's."""
+    from qvirt.cli.progress import ProgressBar
+    from qvirt.cli.render import plans_text
+
+    plans: list[tuple[str, Plan]] = []
+    failures: list[QvirtError] = []
+    for source in batch:
+        order = Order(token_hex(5), OrderKind.PLAN, source, asked)
+        try:
+            with ProgressBar(source.name, quiet) as bar:
+                found = host.ask(order, vm, bar).plan
+        except QvirtError as error:
+            output.error(error)
+            failures.append(error)
+            continue
+        if found is not None:
+            plans.append((source.name, found))
+            if found.refusal is not None:
+                failures.append(DoesNotFit(found.refusal, hint=found.refusal_hint))
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.plan/1", plans=[{"file": name, "plan": found} for name, found in plans])
+    elif plans:
+        output.result(plans_text(plans, format))
+    if failures:
+        raise typer.Exit(failures[0].exit_status)

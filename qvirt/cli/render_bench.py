@@ -1,0 +1,50 @@
+"""Benchmark rows as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+from qvirt.cli.options import OutputFormat
+from qvirt.cli.render import csv_text, table, text_of
+from qvirt.host.bench import Row
+from qvirt.units import show_seconds
+
+
+def bench_text(rows: Sequence[Row], format: OutputFormat) -> str:
+    if format is OutputFormat.CSV:
+        header = [field.name for field in fields(Row)]
+        place = header.index("candidate")
+        shown = [list(astuple(row)) for row in rows]
+        for row, cells in zip(rows, shown, strict=True):
+            cells[place] = str(row.candidate or "")
+        return csv_text(header, shown)
+    right = ("qubits", "median", "range", "gates/s", "bandwidth")
+    made = table(
+        "circuit",
+        "qubits",
+        "engine",
+        "ran as",
+        "median",
+        "range",
+        "gates/s",
+        "bandwidth",
+        "checked by",
+        right=right,
+    )
+    for row in rows:
+        if row.median is None or row.fastest is None or row.slowest is None or row.candidate is None:
+            made.add_row(row.family, str(row.qubits), row.engine, row.error or row.check, style="dim")
+            continue
+        made.add_row(
+            row.family,
+            str(row.qubits),
+            row.engine,
+            f"{row.candidate.engine} {row.candidate.method.value} {row.candidate.precision.value}",
+            show_seconds(row.median),
+            f"{show_seconds(row.fastest)} to {show_seconds(row.slowest)}",
+            f"{row.gates_per_second:,.0f}",
+            f"{row.bandwidth_share:.0%}" if row.bandwidth_share is not None else "",
+            row.check,
+        )
+    return text_of(made)

@@ -1,0 +1,75 @@
+"""What the options of ``run`` and ``plan`` ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qvirt.errors import UsageError
+from qvirt.model.run import Method, Noise, Precision, RunOptions
+from qvirt.model.wire import from_json
+from qvirt.settings import Settings
+from qvirt.units import parse_bytes, parse_seconds
+
+_BOTH = {
+    "depolarizing": ("depolarizing_1q", "depolarizing_2q"),
+    "readout": ("readout_0to1", "readout_1to0"),
+}
+
+
+def run_options(
+    settings: Settings,
+    *,
+    shots: int | None,
+    seed: int | None,
+    engine: str | None,
+    method: Method | None,
+    precision: Precision | None,
+    observables: list[str] | None,
+    noise: str | None,
+    probabilities: bool,
+    per_shot: bool,
+    state: bool,
+    memory_limit: str | None,
+    time_limit: str | None,
+) -> RunOptions:
+    return RunOptions(
+        shots=settings.shots if shots is None else shots,
+        seed=seed,
+        engine=engine,
+        method=method,
+        precision=precision,
+        observables=tuple(observables or ()),
+        noise=parse_noise(noise) if noise else None,
+        per_shot_memory=per_shot,
+        probabilities=probabilities,
+        state=state,
+        memory_limit=parse_bytes(memory_limit) if memory_limit else settings.memory,
+        time_limit=parse_seconds(time_limit) if time_limit else settings.time_limit,
+    )
+
+
+def parse_noise(text: str) -> Noise:
+    """``depolarizing=0.01,readout=0.02``, or the name of a JSON file with the fields of Noise."""
+    if "=" not in text:
+        path = Path(text)
+        if not path.is_file():
+            raise UsageError(
+                f"{text!r} is neither a noise file nor rates", hint="for example --noise depolarizing=0.01"
+            )
+        return from_json(path.read_bytes(), Noise)
+    rates: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        for field in _BOTH.get(name.strip(), (name.strip(),)):
+            if field not in Noise.__slots__:
+                known = ", ".join([*_BOTH, *Noise.__slots__])
+                raise UsageError(f"there is no noise rate {name.strip()!r}", hint=f"rates are: {known}")
+            rates[field] = _rate(field, value)
+    return Noise(**rates)
+
+
+def _rate(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"noise rate {name}: {text!r} is not a number") from None

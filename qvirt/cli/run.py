@@ -1,0 +1,131 @@
+"""qvirt run"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.errors import QvirtError, Unavailable, UsageError, from_info
+from qvirt.host.host import Host
+from qvirt.host.loop import Finished
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.run import RunOptions
+from qvirt.model.vm import VM
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How results are shown."""
+
+    format: option.OutputFormat
+    quiet: bool
+    top: int | None
+
+
+def run(
+    circuits: option.CircuitsArgument,
+    shots: option.ShotsOption = None,
+    seed: option.SeedOption = None,
+    engine: option.EngineOption = None,
+    method: option.MethodOption = None,
+    precision: option.PrecisionOption = None,
+    observable: option.ObservableOption = None,
+    noise: option.NoiseOption = None,
+    probabilities: option.ProbabilitiesOption = False,
+    per_shot: option.PerShotOption = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the state before the last measurements as .npy."),
+    ] = None,
+    memory_limit: option.MemoryOption = None,
+    time_limit: option.TimeOption = None,
+    cpus: option.CpusOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do not do it.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")] = 20,
+    all_outcomes: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
+    format: option.FormatOption = option.OutputFormat.TABLE,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Run circuits with the right method, within limits; Ctrl-C stops them within a second.
+
+    Nothing needs to be set up: a process VM is started, runs the circuits and goes away. Each run is
+    a job whose result stays: see `qvirt job list`.
+    """
+    from qvirt.cli import session, sources
+    from qvirt.cli.plan import show_plans
+    from qvirt.cli.requests import run_options
+
+    if detach:
+        raise Unavailable(
+            "--detach needs the qvirt daemon, which is not part of this version",
+            hint="leave it out; in a shell, `qvirt run ... &` runs it in the background",
+        )
+    _check_state_file(state, circuits)
+    with session.opened_host() as host:
+        asked = run_options(
+            host.settings,
+            shots=shots,
+            seed=seed,
+            engine=engine,
+            method=method,
+            precision=precision,
+            observables=observable,
+            noise=noise,
+            probabilities=probabilities,
+            per_shot=per_shot,
+            state=state is not None,
+            memory_limit=memory_limit,
+            time_limit=time_limit,
+        )
+        batch = sources.read(circuits)
+        with session.embedded_vm(host, cpus) as vm:
+            if plan:
+                show_plans(host, vm, batch, asked, format, quiet)
+            else:
+                view = View(format, quiet, None if all_outcomes else top)
+                _run_batch(host, vm, batch, asked, state, view)
+
+
+def _check_state_file(state: Path | None, circuits: list[str]) -> None:
+    if state is None:
+        return
+    if len(circuits) > 1 or Path(circuits[0]).is_dir():
+        raise UsageError("--state takes the state of one circuit, and several were named")
+    if not state.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {state.parent} for the state file")
+
+
+def _run_batch(
+    host: Host, vm: VM, batch: list[CircuitSource], asked: RunOptions, state: Path | None, view: View
+) -> None:
+    """Every circuit is run, whatever becomes of the others; the exit status is the first failure's."""
+    from qvirt.cli.progress import ProgressBar
+    from qvirt.cli.render import RunPrinter
+
+    failures: list[QvirtError] = []
+    with RunPrinter(view.format, view.top, view.quiet) as printer:
+        for source in batch:
+            job = host.submit(source, asked)
+            with ProgressBar(source.name, view.quiet) as bar:
+                finished = host.run(job, source, vm, bar)
+            if state is not None and finished.result is not None:
+                _copy_state(host, finished, state)
+            printer.show(finished)
+            failures += [from_info(finished.error)] if finished.error else []
+    if failures:
+        raise typer.Exit(failures[0].exit_status)
+
+
+def _copy_state(host: Host, finished: Finished, target: Path) -> None:
+    try:
+        shutil.copyfile(host.paths.state(finished.job.id), target)
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error

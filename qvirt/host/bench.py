@@ -1,0 +1,183 @@
+"""Benchmarks of the engines on this machine: the answer is checked first, then the time is taken."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from secrets import token_hex
+
+from qvirt.errors import EngineFailed, QvirtError
+from qvirt.host.host import Host
+from qvirt.methods.families import circuit
+from qvirt.model.circuit import CircuitFacts, CircuitSource
+from qvirt.model.estimate import Candidate
+from qvirt.model.order import Order, OrderKind
+from qvirt.model.result import Result
+from qvirt.model.run import Method, Precision, RunOptions
+from qvirt.model.vm import VM
+
+AUTO = "auto"
+ENGINES = (AUTO, "aer", "qsim", "ddsim", "stim", "product")
+TOLERANCE = {Precision.DOUBLE: 1e-7, Precision.SINGLE: 1e-4}
+OBSERVABLES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    families: tuple[str, ...]
+    qubits: tuple[int, ...]
+    engines: tuple[str, ...]
+    repeats: int
+    shots: int
+    seed: int
+    time_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One circuit on one engine. Seconds are of the simulation, without reading and choosing.
+
+    ``check`` names the engine that gave the same expectation values, or says why there is none;
+    ``bandwidth_share`` is the time that the state's sweeps need at the measured memory bandwidth, over
+    the time they took; None where the method is not a dense one.
+    """
+
+    family: str
+    qubits: int
+    engine: str
+    candidate: Candidate | None
+    median: float | None
+    fastest: float | None
+    slowest: float | None
+    gates_per_second: float | None
+    bandwidth_share: float | None
+    check: str
+    error: str | None = None
+
+
+def bench(
+    host: Host, vm: VM, request: Request, bandwidth: float | None, tell: Callable[[str], None]
+) -> Iterator[Row]:
+    """One row for each circuit and engine, as they are measured."""
+    for family in request.families:
+        for qubits in request.qubits:
+            source = CircuitSource(f"{family}-{qubits}", circuit(family, qubits, request.seed).encode())
+            yield from _group(host, vm, request, family, qubits, source, bandwidth, tell)
+
+
+def _group(
+    host: Host,
+    vm: VM,
+    request: Request,
+    family: str,
+    qubits: int,
+    source: CircuitSource,
+    bandwidth: float | None,
+    tell: Callable[[str], None],
+) -> Iterator[Row]:
+    options = RunOptions(shots=request.shots, seed=request.seed, time_limit=request.time_limit)
+    observables = _observables(qubits, request.seed)
+    tell(f"{source.name}: checking")
+    exact = {
+        engine: _values(host, vm, source, replace(options, observables=observables), engine)
+        for engine in dict.fromkeys([*request.engines, "aer"])
+    }
+    for engine in request.engines:
+        empty = Row(family, qubits, engine, None, None, None, None, None, None, "")
+        answer = exact[engine]
+        if isinstance(answer, QvirtError):
+            yield replace(empty, check="not run", error=answer.message)
+            continue
+        try:
+            check = _agreement(engine, exact)
+            tell(f"{source.name}: timing {engine}")
+            runs = [_run(host, vm, source, _forced(options, engine)) for _ in range(1 + request.repeats)][1:]
+        except QvirtError as error:
+            yield replace(empty, check="failed", error=error.message)
+            continue
+        yield _timed(replace(empty, check=check), runs, _facts(host, vm, source, options), bandwidth)
+
+
+def _observables(qubits: int, seed: int) -> tuple[str, ...]:
+    """Random Pauli strings of weight one to three: they see phases as well as probabilities."""
+    generator = random.Random(seed)  # noqa: S311
+    chosen = []
+    for _ in range(OBSERVABLES):
+        letters = ["I"] * qubits
+        for place in generator.sample(range(qubits), min(qubits, generator.randint(1, 3))):
+            letters[place] = generator.choice("XYZ")
+        chosen.append("".join(letters))
+    return tuple(dict.fromkeys(chosen))
+
+
+def _forced(options: RunOptions, engine: str) -> RunOptions:
+    return options if engine == AUTO else replace(options, engine=engine)
+
+
+def _run(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> Result:
+    result = host.ask(Order(token_hex(5), source=source, options=options), vm).result
+    if result is None:
+        raise EngineFailed("the VM gave no result")
+    return result
+
+
+def _values(
+    host: Host, vm: VM, source: CircuitSource, options: RunOptions, engine: str
+) -> Result | QvirtError:
+    """Exact expectation values; an engine that has only single precision gives them in that."""
+    forced = _forced(options, engine)
+    try:
+        return _run(host, vm, source, forced)
+    except QvirtError:
+        try:
+            return _run(host, vm, source, replace(forced, precision=Precision.SINGLE))
+        except QvirtError as error:
+            return error
+
+
+def _agreement(engine: str, exact: dict[str, Result | QvirtError]) -> str:
+    """The first other engine with the same values. Raises EngineFailed where one has others."""
+    mine = exact[engine]
+    assert isinstance(mine, Result)  # noqa: S101
+    witness = "no other engine could check it"
+    for other, theirs in exact.items():
+        if isinstance(theirs, QvirtError) or theirs.candidate.engine == mine.candidate.engine:
+            continue
+        tolerance = max(TOLERANCE[r.candidate.precision] for r in (mine, theirs))
+        for a, b in zip(mine.expectations, theirs.expectations, strict=True):
+            if abs(a.value - b.value) > tolerance + 6 * (a.standard_error + b.standard_error):
+                raise EngineFailed(
+                    f"{mine.candidate} and {theirs.candidate} disagree: "
+                    f"<{a.observable}> = {a.value} and {b.value}"
+                )
+        if witness.startswith("no "):
+            witness = theirs.candidate.engine if other == AUTO else other
+    return witness
+
+
+def _facts(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> CircuitFacts:
+    plan = host.ask(Order(token_hex(5), OrderKind.PLAN, source, options), vm).plan
+    if plan is None:
+        raise EngineFailed("the VM gave no plan")
+    return plan.facts
+
+
+def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: float | None) -> Row:
+    seconds = [run.timings.simulate for run in runs]
+    median = statistics.median(seconds)
+    candidate = runs[0].candidate
+    share = None
+    if bandwidth and candidate.method is Method.STATEVECTOR:
+        moved = 2 * facts.passes * candidate.precision.amplitude_bytes * 2**facts.num_qubits
+        share = moved / bandwidth / median
+    return replace(
+        row,
+        candidate=candidate,
+        median=median,
+        fastest=min(seconds),
+        slowest=max(seconds),
+        gates_per_second=facts.gates / median,
+        bandwidth_share=share,
+    )
