@@ -14,8 +14,8 @@ from qvirt.errors import Cancelled, QvirtError, UsageError
 
 EPILOG = (
     "Exit status: 0 done; 1 a circuit or an engine failed; 2 wrong usage; 3 does not fit; "
-    "4 cancelled or timed out; 5 no such thing, or not in its present state; 6 a VM failed or something is not available; 7 the state "
-    "directory cannot be written."
+    "4 cancelled or timed out; 5 no such thing, or not in its present state; 6 a VM failed or "
+    "something is not available; 7 the state directory cannot be written."
 )
 
 app = typer.Typer(

@@ -35,7 +35,7 @@ def embedded_vm(host: Host, cpus: int | None = None) -> Iterator[VM]:
     memory = int(SHARE_OF_FREE_MEMORY * min(found.memory, found.memory_available))
     if memory < SMALLEST_VM:
         raise DoesNotFit(
-            f"{show_bytes(found.memory_available)} of memory is free, and a VM needs {show_bytes(SMALLEST_VM)}",
+            f"{show_bytes(found.memory_available)} of memory is free, a VM needs {show_bytes(SMALLEST_VM)}",
             hint="end something else, or raise the limit that `qvirt probe` names",
         )
     available = max(1, int(found.cpus))

@@ -1,0 +1,206 @@
+"""The facts of the probe as checks: what is in order, what is not, why, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from qvirt.model.hardware import ContainerEngine, Hardware
+from qvirt.paths import Paths
+from qvirt.units import show_bytes
+
+
+class Status(str, Enum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+NOT_OK = (Status.PROBLEM, Status.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``detail`` is what was found, and for what is not in order the reason; ``mend`` the command to run."""
+
+    name: str
+    status: Status
+    detail: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One thing to import; ``extra`` names the extra of qvirt that brings it, None where it must be there."""
+
+    distribution: str
+    module: str
+    extra: str | None = None
+
+
+PACKAGES = (
+    Package("numpy", "numpy"),
+    Package("qiskit", "qiskit"),
+    Package("qiskit-qasm3-import", "qiskit_qasm3_import"),
+    Package("qiskit-aer", "qiskit_aer"),
+    Package("stim", "stim"),
+    Package("mqt-ddsim", "mqt.ddsim"),
+    Package("mqt-core", "mqt.core"),
+    Package("qsimcirq", "qsimcirq", "qsim"),
+)
+PYTHONS = ((3, 10), (3, 13))
+LITTLE_MEMORY, TOO_LITTLE_MEMORY = 2 << 30, 512 << 20
+LITTLE_DISK, TOO_LITTLE_DISK = 2 << 30, 100 << 20
+SETUP = "./setup_quantum_vm.sh --with"
+_NONE_HERE = "none on this machine: use the process or docker runtime"
+
+
+def all_checks(hardware: Hardware, home: Paths) -> tuple[Check, ...]:
+    return (
+        python(sys.version_info[:3]),
+        *(package(wanted) for wanted in PACKAGES),
+        memory(hardware),
+        cgroup(hardware),
+        bandwidth(hardware),
+        gpu(hardware),
+        containers(hardware.containers),
+        *hypervisor(hardware),
+        state(home.home),
+        calibration(home.calibration),
+    )
+
+
+def python(running: tuple[int, ...]) -> Check:
+    text = ".".join(map(str, running))
+    if PYTHONS[0] <= running[:2] <= PYTHONS[1]:
+        return Check("python", Status.OK, text)
+    oldest, newest = (".".join(map(str, number)) for number in PYTHONS)
+    return Check(
+        "python",
+        Status.PROBLEM,
+        f"{text} is not between {oldest} and {newest}",
+        f"python{newest} -m venv .venv",
+    )
+
+
+def package(wanted: Package) -> Check:
+    """Found without being imported: that would take seconds for some."""
+    try:
+        found = version(wanted.distribution) if find_spec(wanted.module) else None
+    except (PackageNotFoundError, ModuleNotFoundError):
+        found = None
+    if found:
+        return Check(wanted.distribution, Status.OK, found)
+    if wanted.extra:
+        mend = f"pip install 'qvirt[{wanted.extra}]'"
+        return Check(wanted.distribution, Status.WARNING, "not installed (optional)", mend)
+    return Check(wanted.distribution, Status.PROBLEM, "not installed", f"pip install {wanted.distribution}")
+
+
+def memory(hardware: Hardware) -> Check:
+    usable = hardware.usable
+    free = usable.memory_available
+    detail = f"{show_bytes(free)} free of {show_bytes(usable.memory)} ({usable.memory_from})"
+    if free >= LITTLE_MEMORY:
+        return Check("memory", Status.OK, detail)
+    status = Status.WARNING if free >= TOO_LITTLE_MEMORY else Status.PROBLEM
+    return Check("memory", status, f"only {detail}", _more_memory(usable.memory_from))
+
+
+def _more_memory(limited_by: str) -> str:
+    if limited_by == "physical memory":
+        return "ps aux --sort=-rss | head  # and end what you do not need"
+    if limited_by == "RLIMIT_AS":
+        return "ulimit -v unlimited"
+    if limited_by == "RLIMIT_DATA":
+        return "ulimit -d unlimited"
+    return "docker update --memory SIZE CONTAINER  # or raise the cgroup's memory limit"
+
+
+def cgroup(hardware: Hardware) -> Check:
+    if hardware.cgroup_reason is None:
+        return Check("cgroup", Status.OK, "writable: the memory of a VM can be limited exactly")
+    reason = f"{hardware.cgroup_reason}: the memory of a process VM is limited by rlimits instead"
+    return Check("cgroup", Status.WARNING, reason, "systemd-run --user --scope -p Delegate=yes $SHELL")
+
+
+def bandwidth(hardware: Hardware) -> Check:
+    if hardware.memory_bandwidth:
+        return Check("bandwidth", Status.OK, f"{show_bytes(hardware.memory_bandwidth)}/s, measured")
+    return Check("bandwidth", Status.WARNING, str(hardware.memory_bandwidth_reason), "qvirt probe")
+
+
+def gpu(hardware: Hardware) -> Check:
+    working = [gpu.name for gpu in hardware.gpus if gpu.kernel_ran]
+    torch = hardware.torch
+    if working:
+        return Check("gpu", Status.OK, f"torch {torch.version} ran a kernel on {', '.join(working)}")
+    if hardware.gpus:
+        names = ", ".join(gpu.name for gpu in hardware.gpus)
+        mend = f"{SETUP} torch" if torch.version is None else "python -m torch.utils.collect_env"
+        return Check("gpu", Status.WARNING, f"{names}: {hardware.gpus[0].kernel_reason}", mend)
+    if hardware.gpus_reason:
+        return Check("gpu", Status.WARNING, hardware.gpus_reason, "sudo dmesg | grep -iE 'nvrm|amdgpu'")
+    return Check("gpu", Status.OK, "none found; the CPU is used")
+
+
+def containers(engines: tuple[ContainerEngine, ...]) -> Check:
+    reachable = [engine for engine in engines if engine.reachable]
+    if reachable:
+        return Check("containers", Status.OK, ", ".join(f"{e.name} {e.version}" for e in reachable))
+    for engine in engines:
+        if engine.installed:
+            denied = "permission denied" in str(engine.reason).lower()
+            mend = (
+                f"sudo usermod -aG {engine.name} $USER" if denied else f"sudo systemctl start {engine.name}"
+            )
+            return Check("containers", Status.WARNING, f"{engine.name}: {engine.reason}", mend)
+    return Check("containers", Status.WARNING, "neither Docker nor Podman is installed", f"{SETUP} docker")
+
+
+def hypervisor(hardware: Hardware) -> Iterator[Check]:
+    found = hardware.hypervisor
+    if found.qemu:
+        yield Check("qemu", Status.OK, found.qemu)
+    else:
+        yield Check("qemu", Status.WARNING, "not installed", f"{SETUP} qemu")
+    if found.libvirt_reachable:
+        yield Check("libvirt", Status.OK, str(found.libvirt))
+    elif found.libvirt:
+        yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), "sudo systemctl start libvirtd")
+    else:
+        yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), f"{SETUP} qemu")
+    if found.kvm_usable:
+        yield Check("kvm", Status.OK, "a guest's code ran on it")
+        return
+    slow = "simulation in a QEMU guest is about 40 times slower without it"
+    mend = "sudo usermod -aG kvm $USER" if "permission denied" in str(found.kvm_reason) else _NONE_HERE
+    yield Check("kvm", Status.WARNING, f"{found.kvm_reason}; {slow}", mend)
+
+
+def state(home: Path) -> Check:
+    exists = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(exists, os.W_OK | os.X_OK):
+        return Check(
+            "state", Status.PROBLEM, f"{home} is not writable", "export QVIRT_HOME=a folder of yours"
+        )
+    free = shutil.disk_usage(exists).free
+    detail = f"{home}, {show_bytes(free)} of disk free"
+    if free >= LITTLE_DISK:
+        return Check("state", Status.OK, detail)
+    status = Status.WARNING if free >= TOO_LITTLE_DISK else Status.PROBLEM
+    return Check("state", status, f"only {detail}", f"du -sh {home}/*; qvirt job rm --help")
+
+
+def calibration(file: Path) -> Check:
+    if file.is_file():
+        return Check("calibration", Status.OK, str(file))
+    reason = "not made: predicted times are those of another machine"
+    return Check("calibration", Status.WARNING, reason, "qvirt bench --calibrate")

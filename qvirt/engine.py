@@ -1,0 +1,279 @@
+"""The Python interface: thin names over the same Host that the command line uses.
+
+    engine = Engine()
+    await engine.create_vm(QuantumVMConfig("lab", num_qubits=20))
+    result = await engine.execute_circuit(circuit, vm_name="lab", shots=1000)
+    await engine.destroy_vm("lab")
+
+What takes time is a coroutine. VMs that an Engine made end with it (``close``, or the block of ``async
+with``). Counts are in Qiskit's bit order whatever the circuit was written in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from qvirt import settings
+from qvirt.errors import DoesNotFit, Unavailable, UsageError
+from qvirt.host.bench import AUTO, Request, Row, bench
+from qvirt.host.host import Host
+from qvirt.host.loop import Finished
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.hardware import Backend, Hardware
+from qvirt.model.job import JobState
+from qvirt.model.run import Precision, RunOptions
+from qvirt.model.vm import VM, VMSpec
+from qvirt.model.wire import to_plain
+from qvirt.paths import Paths, default_home
+from qvirt.probe import probe
+from qvirt.units import show_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+DEFAULT_VM = "python"
+
+
+class QuantumBackend(str, Enum):
+    """What a simulation computes on; AUTO takes the best that the machine has."""
+
+    AUTO = "auto"
+    CUDA = Backend.CUDA.value
+    MPS = Backend.MPS.value
+    AVX512 = Backend.AVX512.value
+    AVX2 = Backend.AVX2.value
+    NEON = Backend.NEON.value
+    PLAIN = Backend.PLAIN.value
+
+
+@dataclass(frozen=True, slots=True)
+class QuantumVMConfig:
+    """``container_type`` is ``process`` in this version; images, ports and volumes belong to containers."""
+
+    name: str
+    backend: QuantumBackend = QuantumBackend.AUTO
+    num_qubits: int = 20
+    memory_mb: int = 4096
+    cpu_cores: int = 4
+    gpu_enabled: bool = False
+    container_type: str = "process"
+    image: str | None = None
+    ports: Mapping[int, int] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantumJobResult:
+    """``status`` is a JobState's value; ``statevector`` 2**n amplitudes, little-endian, where asked for."""
+
+    job_id: str
+    status: str
+    counts: dict[str, int]
+    statevector: NDArray[np.complex128] | None
+    expectation_values: dict[str, float]
+    execution_time: float
+    error: str | None
+    metadata: dict[str, Any]
+
+
+class Engine:
+    """Creates VMs and runs circuits on them. ``home`` is the state directory, the user's by default."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._paths = Paths(home or default_home())
+        # The store and the VMs' lifelines belong to one thread; it lives as long as the engine.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="qvirt")
+        self._host = self._thread.submit(Host, self._paths, settings.load()).result()
+        self._vms: dict[str, VM] = {}
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """End the VMs that this engine made."""
+        for vm in self._vms.values():
+            self._thread.submit(self._host.vms.destroy, vm).result()
+        self._vms.clear()
+        self._thread.submit(self._host.close).result()
+        self._thread.shutdown()
+
+    @cached_property
+    def hardware_info(self) -> Hardware:
+        """What this machine is; probed once."""
+        return probe(bandwidth_cache=self._paths.bandwidth)
+
+    async def create_vm(self, config: QuantumVMConfig) -> str:
+        """Make a VM and wait until it answers; its name. Raises QvirtError with the reason."""
+        _refuse_what_processes_lack(config)
+        self._require(config.backend, config.gpu_enabled)
+        spec = VMSpec(
+            name=config.name,
+            memory=config.memory_mb << 20,
+            cpus=min(config.cpu_cores, max(1, int(self.hardware_info.usable.cpus))),
+            environment=dict(config.environment),
+        )
+        self._vms[config.name] = await self._in_thread(lambda: self._created(spec))
+        return config.name
+
+    async def destroy_vm(self, name: str) -> None:
+        """End a VM. Raises NotFound."""
+
+        def destroy() -> None:
+            self._host.vms.destroy(self._host.vms.find(name))
+
+        await self._in_thread(destroy)
+        self._vms.pop(name, None)
+
+    async def execute_circuit(
+        self,
+        circuit: Any,
+        vm_name: str | None = None,
+        backend: QuantumBackend | str | None = None,
+        shots: int = 1024,
+        *,
+        seed: int | None = None,
+        observables: tuple[str, ...] = (),
+        statevector: bool = False,
+    ) -> QuantumJobResult:
+        """Run a circuit: a dict (JSON gate list), a Qiskit or Cirq circuit, or OpenQASM text.
+
+        ``backend`` is a QuantumBackend, or the name of a simulation engine (``aer``, ``stim`` ...).
+        Without ``vm_name`` a VM of this engine's own is made on first use. A circuit that fails gives a
+        result with ``error``; a wrong call raises.
+        """
+        engine = None
+        if isinstance(backend, str) and not isinstance(backend, QuantumBackend):
+            engine, backend = backend, None
+        self._require(backend or QuantumBackend.AUTO, gpu=False)
+        source = source_of(circuit)
+        options = RunOptions(shots, seed, engine, observables=observables, state=statevector)
+        if vm_name is None and DEFAULT_VM not in self._vms:
+            await self.create_vm(QuantumVMConfig(DEFAULT_VM))
+
+        def run() -> QuantumJobResult:
+            vm = self._host.vms.find(vm_name or self._vms[DEFAULT_VM].id)
+            return self._result(self._host.run(self._host.submit(source, options), source, vm))
+
+        return await self._in_thread(run)
+
+    def list_vms(self) -> list[dict[str, Any]]:
+        """Every VM of the state directory: name, id, state and what it was made with."""
+        vms = self._thread.submit(self._host.vms.all).result()
+        return [
+            {"name": vm.spec.name, "id": vm.id, "state": vm.state.value, **to_plain(vm.spec)} for vm in vms
+        ]
+
+    async def benchmark(self, num_qubits: int) -> list[Row]:
+        """Quantum volume and QFT circuits of that size, answers checked, median of three runs."""
+        request = Request(("qft", "qv"), (num_qubits,), (AUTO, "aer"), 3, 1024, 1, 60.0)
+        rate = self.hardware_info.memory_bandwidth
+        if DEFAULT_VM not in self._vms:
+            await self.create_vm(QuantumVMConfig(DEFAULT_VM))
+        vm = self._vms[DEFAULT_VM]
+        return await self._in_thread(lambda: list(bench(self._host, vm, request, rate, lambda text: None)))
+
+    def _created(self, spec: VMSpec) -> VM:
+        vm = self._host.vms.create(spec)
+        try:
+            self._host.vms.wait(vm, self._host.settings.start_timeout)
+        except BaseException:
+            self._host.vms.destroy(vm)
+            raise
+        return vm
+
+    def _result(self, finished: Finished) -> QuantumJobResult:
+        job, result = finished.job, finished.result
+        state = None
+        if result is not None and result.state is not None:
+            import numpy as np
+
+            state = np.load(self._paths.state(job.id))
+        return QuantumJobResult(
+            job_id=job.id,
+            status=job.state.value,
+            counts=dict(result.counts) if result else {},
+            statevector=state,
+            expectation_values={e.observable: e.value for e in result.expectations} if result else {},
+            execution_time=result.timings.total if result else 0.0,
+            error=finished.error.message if finished.error else None,
+            metadata=to_plain(result) if result and job.state is JobState.COMPLETED else {},
+        )
+
+    def _require(self, backend: QuantumBackend, gpu: bool) -> None:
+        """Raises Unavailable where the machine does not have the backend."""
+        best = self.hardware_info.backend
+        if gpu and best not in (Backend.CUDA, Backend.MPS):
+            raise Unavailable("no usable GPU here", hint=self.hardware_info.backend_reason)
+        order = list(Backend)
+        if backend is not QuantumBackend.AUTO and order.index(Backend(backend.value)) < order.index(best):
+            raise Unavailable(
+                f"no {backend.value} here: the best that this machine has is {best.value}",
+                hint=self.hardware_info.backend_reason,
+            )
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+QuantumVirtualizationEngine = Engine
+
+
+def source_of(circuit: Any) -> CircuitSource:
+    """A circuit object as what a guest reads. Raises UsageError for what is no circuit."""
+    if isinstance(circuit, CircuitSource):
+        return circuit
+    if isinstance(circuit, Mapping):
+        return CircuitSource("<dict>", json.dumps(circuit).encode())
+    if isinstance(circuit, str):
+        return CircuitSource("<text>", circuit.encode())
+    qiskit, cirq = sys.modules.get("qiskit"), sys.modules.get("cirq")
+    if qiskit is not None and isinstance(circuit, qiskit.QuantumCircuit):
+        import io
+
+        from qiskit import qpy
+
+        buffer = io.BytesIO()
+        qpy.dump(circuit, buffer)
+        return CircuitSource(circuit.name or "<qiskit>", buffer.getvalue())
+    if cirq is not None and isinstance(circuit, cirq.AbstractCircuit):
+        return CircuitSource("<cirq>", cirq.qasm(circuit).encode())
+    raise UsageError(
+        f"{type(circuit).__name__} is not a circuit that qvirt takes",
+        hint="give a dict (JSON gate list), a Qiskit or Cirq circuit, or OpenQASM text",
+    )
+
+
+def _refuse_what_processes_lack(config: QuantumVMConfig) -> None:
+    if config.container_type != "process":
+        raise Unavailable(
+            f"VMs of type {config.container_type!r} are not part of this version", hint='use "process"'
+        )
+    for name in ("image", "ports", "volumes"):
+        if getattr(config, name):
+            raise UsageError(f"a process VM has no {name}", hint=f"leave {name} out")
+    needed = Precision.DOUBLE.amplitude_bytes << config.num_qubits
+    if needed > config.memory_mb << 20:
+        raise DoesNotFit(
+            f"{config.num_qubits} qubits need {show_bytes(needed)} as a dense state, "
+            f"and memory_mb is {config.memory_mb}",
+            hint=f"memory_mb={(needed >> 20) + 512} would do",
+        )
