@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import errno
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from qvirt.errors import Conflict, ErrorInfo, NotFound, StateError
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.job import TRANSITIONS, Job, JobState
+from qvirt.model.run import RunOptions
+from qvirt.model.vm import VM, Handle, VMSpec, VMState
+from qvirt.paths import Paths
+from qvirt.store import Lease, Store, write_atomically
+
+SOURCE = CircuitSource("a.qasm", b"OPENQASM 2.0;")
+
+
+def job(job_id: str = "abc123") -> Job:
+    return Job(job_id, SOURCE.name, SOURCE.sha256, RunOptions(seed=5), JobState.QUEUED, 100.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(Paths(tmp_path / "home"))
+
+
+def test_a_job_is_kept_with_its_circuit_and_first_event(store: Store) -> None:
+    store.add_job(job(), SOURCE.data, "me")
+    again = Store(store.paths)
+    assert again.job("abc") == job()
+    assert [(e.before, e.after) for e in again.events("abc123")] == [(None, JobState.QUEUED)]
+    assert store.paths.circuit(SOURCE.sha256).read_bytes() == SOURCE.data
+
+
+def test_a_prefix_must_name_one_job(store: Store) -> None:
+    store.add_job(job("aa1"), SOURCE.data, "me")
+    store.add_job(job("aa2"), SOURCE.data, "me")
+    with pytest.raises(Conflict, match="more than one"):
+        store.job("aa")
+    for name in ("b", "", "%", "_"):
+        with pytest.raises(NotFound):
+            store.job(name)
+
+
+def test_the_whole_way_of_a_job(store: Store) -> None:
+    store.add_job(job(), SOURCE.data, "me")
+    lease = store.claim("abc123", "vm1", "me", 101.0)
+    assert store.change("abc123", JobState.RUNNING, 102.0, lease=lease)
+    assert store.change("abc123", JobState.COMPLETED, 103.0, lease=lease)
+    done = store.job("abc123")
+    assert (done.state, done.started, done.ended, done.vm) == (JobState.COMPLETED, 101.0, 103.0, "vm1")
+    assert [event.after for event in store.events("abc123")] == [
+        JobState.QUEUED,
+        JobState.STARTING,
+        JobState.RUNNING,
+        JobState.COMPLETED,
+    ]
+
+
+def test_only_the_holder_of_the_lease_changes_a_claimed_job(store: Store) -> None:
+    store.add_job(job(), SOURCE.data, "me")
+    lease = store.claim("abc123", "vm1", "me", 101.0)
+    assert not store.change("abc123", JobState.FAILED, 102.0)
+    assert not store.change("abc123", JobState.FAILED, 102.0, lease=Lease("abc123", "forged"))
+    assert store.job("abc123").state is JobState.STARTING
+    with pytest.raises(Conflict):
+        store.claim("abc123", "vm2", "other", 103.0)
+    assert store.change("abc123", JobState.FAILED, 104.0, lease=lease, error=ErrorInfo("x", "broke"))
+    assert store.job("abc123").error == ErrorInfo("x", "broke")
+
+
+@pytest.mark.parametrize("end", [state for state in JobState if state.ended])
+def test_what_has_ended_stays_so(store: Store, end: JobState) -> None:
+    store.add_job(job(), SOURCE.data, "me")
+    lease = store.claim("abc123", "vm1", "me", 1.0)
+    store.change("abc123", JobState.RUNNING, 2.0, lease=lease)
+    assert store.change("abc123", end, 3.0, lease=lease)
+    for after in JobState:
+        assert not store.change("abc123", after, 4.0, lease=lease)
+    assert store.job("abc123").ended == 3.0
+
+
+def test_every_state_can_be_reached_and_left_only_by_the_table() -> None:
+    reached = set().union(*TRANSITIONS.values()) | {JobState.QUEUED}
+    assert reached == set(JobState)
+
+
+def test_removal_keeps_a_circuit_that_another_job_has(store: Store) -> None:
+    for name in ("aa1", "bb2"):
+        store.add_job(job(name), SOURCE.data, "me")
+        with pytest.raises(Conflict, match="is queued"):
+            store.remove_job(store.job(name))
+        store.change(name, JobState.CANCELLED, 2.0)
+    write_atomically(store.paths.result("aa1"), [b"{}"])
+    store.remove_job(store.job("aa1"))
+    assert not store.paths.result("aa1").exists()
+    assert store.paths.circuit(SOURCE.sha256).exists()
+    store.remove_job(store.job("bb2"))
+    assert not store.paths.circuit(SOURCE.sha256).exists()
+    assert store.jobs(10) == []
+
+
+def test_two_claims_at_once_give_one_lease(store: Store) -> None:
+    for round_number in range(10):
+        name = f"job{round_number}"
+        store.add_job(job(name), SOURCE.data, "me")
+        leases: list[Lease] = []
+
+        def claim(name: str = name, leases: list[Lease] = leases) -> None:
+            own = Store(store.paths)
+            try:
+                leases.append(own.claim(name, "vm", "me", 1.0))
+            except Conflict:
+                pass
+            finally:
+                own.close()
+
+        threads = [threading.Thread(target=claim) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(leases) == 1
+
+
+def test_a_writer_killed_in_the_middle_leaves_no_lock(store: Store) -> None:
+    code = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('BEGIN IMMEDIATE')\n"
+        "db.execute(\"UPDATE jobs SET state = 'failed'\")\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    store.add_job(job(), SOURCE.data, "me")
+    assert subprocess.run([sys.executable, "-c", code, str(store.paths.database)]).returncode == -9
+    assert store.claim("abc123", "vm", "me", 1.0).job == "abc123"
+
+
+def test_vms_are_kept_and_names_are_unique(store: Store) -> None:
+    vm = VM("v1", VMSpec("lab"), VMState.STARTING, 1.0, owner="1:2")
+    store.put_vm(vm)
+    running = VM("v1", VMSpec("lab"), VMState.RUNNING, 1.0, Handle("process", 1, "v1", {"pid": 5}), "1:2")
+    store.put_vm(running)
+    assert store.vms() == [running]
+    with pytest.raises(Conflict, match="lab"):
+        store.put_vm(VM("v2", VMSpec("lab"), VMState.STARTING, 1.0))
+    store.remove_vm("v1")
+    assert store.vms() == []
+
+
+def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "qvirt.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StateError) as caught:
+        Store(Paths(tmp_path))
+    assert "qvirt.db" in str(caught.value)
+    assert caught.value.hint is not None
+    assert "move" in caught.value.hint
+
+
+def test_a_database_of_a_newer_qvirt_is_left_alone(store: Store) -> None:
+    with sqlite3.connect(store.paths.database) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StateError, match="newer qvirt"):
+        Store(store.paths)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    def chunks() -> object:
+        yield b"half"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StateError) as caught:
+        write_atomically(tmp_path / "file", chunks())  # type: ignore[arg-type]
+    assert "QVIRT_HOME" in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
