@@ -10,7 +10,6 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output
-from qvirt.model.order import Order, OrderKind
 
 
 def draw(
@@ -20,6 +19,7 @@ def draw(
 ) -> None:
     """Draw circuits as text."""
     from qvirt.cli import session, sources
+    from qvirt.model.order import Order, OrderKind
 
     batch = sources.read(circuits)
     width = columns or shutil.get_terminal_size((100, 24)).columns

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output
 from qvirt.errors import DoesNotFit, QvirtError
-from qvirt.host.host import Host
-from qvirt.model.circuit import CircuitSource
-from qvirt.model.estimate import Plan
-from qvirt.model.order import Order, OrderKind
-from qvirt.model.run import RunOptions
-from qvirt.model.vm import VM
+
+if TYPE_CHECKING:
+    from qvirt.host.host import Host
+    from qvirt.model.circuit import CircuitSource
+    from qvirt.model.estimate import Plan
+    from qvirt.model.run import RunOptions
+    from qvirt.model.vm import VM
 
 
 def plan(
@@ -73,6 +75,7 @@ def show_plans(
     """Print a plan for each circuit; the exit status is the first failure's."""
     from qvirt.cli.progress import ProgressBar
     from qvirt.cli.render import plans_text
+    from qvirt.model.order import Order, OrderKind
 
     plans: list[tuple[str, Plan]] = []
     failures: list[QvirtError] = []

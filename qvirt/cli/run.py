@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvirt.cli import options as option
 from qvirt.errors import QvirtError, Unavailable, UsageError, from_info
-from qvirt.host.host import Host
-from qvirt.host.loop import Finished
-from qvirt.model.circuit import CircuitSource
-from qvirt.model.run import RunOptions
-from qvirt.model.vm import VM
+
+if TYPE_CHECKING:
+    from qvirt.host.host import Host
+    from qvirt.host.loop import Finished
+    from qvirt.model.circuit import CircuitSource
+    from qvirt.model.run import RunOptions
+    from qvirt.model.vm import VM
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
-import httpx
-
 from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
 from qvirt.model.order import Answer, Order, OrderStatus
 from qvirt.model.vm import Endpoint
@@ -23,6 +21,10 @@ class Guest:
     """One guest's verbs. Errors that the guest names are raised as what they are; silence is VMFailed."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        # Takes as long to import as all else together, and most commands never speak to a guest.
+        import httpx
+
+        self._silence = httpx.TransportError
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=endpoint.socket),
             base_url=endpoint.url or "http://guest",
@@ -42,7 +44,7 @@ class Guest:
     def healthy(self) -> bool:
         try:
             return self._http.get("/health").status_code == 200
-        except httpx.TransportError:
+        except self._silence:
             return False
 
     def post(self, order: Order) -> OrderStatus:
@@ -77,7 +79,7 @@ class Guest:
     def _transport_errors(self) -> Iterator[None]:
         try:
             yield
-        except httpx.TransportError as error:
+        except self._silence as error:
             raise VMFailed(f"the VM does not answer: {error or type(error).__name__}") from error
 
 
