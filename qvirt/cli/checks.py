@@ -140,6 +140,8 @@ def bandwidth(hardware: Hardware) -> Check:
 def gpu(hardware: Hardware) -> Check:
     working = [gpu.name for gpu in hardware.gpus if gpu.kernel_ran]
     torch = hardware.torch
+    if torch.version and not torch.devices_ok:
+        return Check("torch", Status.WARNING, str(torch.reason), "pip install --force-reinstall torch")
     if working:
         return Check("gpu", Status.OK, f"torch {torch.version} ran a kernel on {', '.join(working)}")
     if hardware.gpus:
@@ -158,11 +160,16 @@ def containers(engines: tuple[ContainerEngine, ...]) -> Check:
     for engine in engines:
         if engine.installed:
             denied = "permission denied" in str(engine.reason).lower()
-            mend = (
-                f"sudo usermod -aG {engine.name} $USER" if denied else f"sudo systemctl start {engine.name}"
-            )
+            mend = f"sudo usermod -aG {engine.name} $USER" if denied else _start(engine.name)
             return Check("containers", Status.WARNING, f"{engine.name}: {engine.reason}", mend)
     return Check("containers", Status.WARNING, "neither Docker nor Podman is installed", f"{SETUP} docker")
+
+
+def _start(service: str) -> str:
+    if sys.platform == "darwin":
+        return f"open -a {service.title()}"
+    booted_by_systemd = Path("/run/systemd/system").is_dir()
+    return f"sudo systemctl start {service}" if booted_by_systemd else f"sudo service {service} start"
 
 
 def hypervisor(hardware: Hardware) -> Iterator[Check]:
@@ -174,14 +181,18 @@ def hypervisor(hardware: Hardware) -> Iterator[Check]:
     if found.libvirt_reachable:
         yield Check("libvirt", Status.OK, str(found.libvirt))
     elif found.libvirt:
-        yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), "sudo systemctl start libvirtd")
+        yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), _start("libvirtd"))
     else:
         yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), f"{SETUP} qemu")
     if found.kvm_usable:
         yield Check("kvm", Status.OK, "a guest's code ran on it")
         return
     slow = "simulation in a QEMU guest is about 40 times slower without it"
-    mend = "sudo usermod -aG kvm $USER" if "permission denied" in str(found.kvm_reason) else _NONE_HERE
+    mend = _NONE_HERE
+    if "permission denied" in str(found.kvm_reason):
+        mend = "sudo usermod -aG kvm $USER"
+    elif sys.platform == "linux" and not found.kvm_present:
+        mend = "sudo modprobe -a kvm_intel kvm_amd  # once virtualisation is on in the firmware"
     yield Check("kvm", Status.WARNING, f"{found.kvm_reason}; {slow}", mend)
 
 

@@ -16,7 +16,6 @@ from qvirt.model.wire import to_plain
 from qvirt.units import show_bytes
 
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold red"}
-_BYTES_PER_GB = 1e9
 
 
 def hardware_text(hardware: Hardware, fits: Sequence[Largest]) -> str:
@@ -45,7 +44,7 @@ def _facts(hardware: Hardware) -> Iterator[tuple[str, str]]:
     rate = hardware.memory_bandwidth
     yield (
         "Bandwidth",
-        f"{rate / _BYTES_PER_GB:.1f} GB/s" if rate else f"none: {hardware.memory_bandwidth_reason}",
+        f"{show_bytes(rate)}/s" if rate else f"none: {hardware.memory_bandwidth_reason}",
     )
     yield "GPU", "\n".join(_gpu(gpu) for gpu in hardware.gpus) or hardware.gpus_reason or "none found"
     torch = hardware.torch
@@ -65,7 +64,7 @@ def _features(cpu: Cpu) -> str:
         family = next((name for name in ("avx512", "amx") if feature.startswith(name)), feature)
         families.setdefault(family, []).append(feature.removeprefix(family).strip("_"))
     shown = [f"{name} ({' '.join(parts)})" if parts != [""] else name for name, parts in families.items()]
-    return ", ".join(shown).upper() or "none that matter"
+    return ", ".join(shown).upper() or "none that simulations use"
 
 
 def _gpu(gpu: Gpu) -> str:

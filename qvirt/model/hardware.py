@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from qvirt.model.run import Method, Precision
+
 
 class Backend(str, Enum):
     """The kind of arithmetic that a machine's simulations run on, best first."""
@@ -28,7 +30,10 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """What this process may really use, and which limit says so."""
+    """What this process may really use, and which limit says so.
+
+    ``memory`` is the tightest limit; ``memory_available`` what of it nobody uses now.
+    """
 
     cpus: float
     cpus_from: str
@@ -39,8 +44,11 @@ class Usable:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
+    """``kernel_ran`` is None where it was not tried; the reason then says why."""
+
     vendor: str
     name: str
+    uuid: str | None
     memory: int | None
     driver: str | None
     compute_capability: str | None
@@ -70,23 +78,45 @@ class ContainerEngine:
 
 @dataclass(frozen=True, slots=True)
 class Hypervisor:
+    """Versions of QEMU and libvirt, None where absent; a reason for each thing that cannot be used."""
+
     qemu: str | None
     libvirt: str | None
     libvirt_reachable: bool
+    libvirt_reason: str | None
     kvm_present: bool
     kvm_usable: bool
-    reason: str | None
+    kvm_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
+    """``cgroup_reason`` is why no cgroup with a memory limit can be made, None where one can be.
+
+    ``gpus_reason`` is why a tool that lists GPUs failed, None where none did.
+    """
+
     system: str
     cpu: Cpu
+    memory_total: int
     usable: Usable
+    cgroup_reason: str | None
     memory_bandwidth: float | None
+    memory_bandwidth_reason: str | None
     gpus: tuple[Gpu, ...]
+    gpus_reason: str | None
     torch: Torch
     containers: tuple[ContainerEngine, ...]
     hypervisor: Hypervisor
     backend: Backend
     backend_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The most qubits that one method can hold in some memory; None where that is not for the size to say."""
+
+    method: Method
+    precision: Precision | None
+    qubits: int | None
+    note: str

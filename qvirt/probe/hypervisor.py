@@ -1,0 +1,54 @@
+"""QEMU, libvirt and KVM: what is there, and what of it works."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from qvirt.model.hardware import Hypervisor
+from qvirt.probe.command import run
+
+KVM = Path("/dev/kvm")
+_LIMIT = 5.0
+
+
+def hypervisor() -> Hypervisor:
+    libvirt, reachable, libvirt_reason = _libvirt()
+    kvm_reason = _kvm_reason()
+    return Hypervisor(
+        _qemu(), libvirt, reachable, libvirt_reason, KVM.exists(), kvm_reason is None, kvm_reason
+    )
+
+
+def _qemu() -> str | None:
+    machine = {"arm64": "aarch64"}.get(os.uname().machine, os.uname().machine)
+    for binary in (f"qemu-system-{machine}", "/usr/libexec/qemu-kvm"):
+        version = re.search(r"version (\S+)", run([binary, "--version"], _LIMIT).out)
+        if version:
+            return version[1]
+    return None
+
+
+def _libvirt() -> tuple[str | None, bool, str | None]:
+    """Version of the client, whether a daemon answers, and why not."""
+    asked = run(["virsh", "--version"], _LIMIT)
+    if asked.reason:
+        return None, False, "virsh is not installed"
+    named = os.environ.get("LIBVIRT_DEFAULT_URI")
+    uris = [named] if named else ["qemu:///system", "qemu:///session"]
+    reasons = []
+    for uri in uris:
+        answer = run(["virsh", "--quiet", "--connect", uri, "uri"], _LIMIT)
+        if answer.reason is None:
+            return asked.out.strip(), True, None
+        reasons.append(f"{uri}: {answer.reason}")
+    return asked.out.strip(), False, reasons[0]
+
+
+def _kvm_reason() -> str | None:
+    if sys.platform != "linux":
+        return "KVM is only on Linux"
+    answer = run([sys.executable, "-m", "qvirt.probe.kvm"], _LIMIT)
+    return answer.reason or answer.out or None

@@ -1,0 +1,97 @@
+"""Whether torch, in this environment, can run a kernel on each device: tried in a child process.
+
+Importing torch takes seconds and hundreds of megabytes, and a broken driver can hang or kill what
+touches it, so torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from qvirt.model.hardware import Gpu, Torch
+from qvirt.probe.command import run
+
+_LIMIT = 90.0
+
+# Small integers, so that the product is exact in every format that a device may compute in.
+_SCRIPT = """
+import sys
+sys.path[:] = [place for place in sys.path if place]
+import json, torch
+names = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+if torch.backends.mps.is_available():
+    names.append("mps")
+kernels = []
+a = torch.arange(64 * 64).reshape(64, 64).remainder(7).float()
+for name in names:
+    uuid = error = None
+    try:
+        if name.startswith("cuda"):
+            uuid = str(getattr(torch.cuda.get_device_properties(name), "uuid", "")) or None
+        if not torch.equal((a.to(name) @ a.to(name)).cpu(), a @ a):
+            error = "a matrix product came out wrong"
+    except Exception as failure:
+        error = str(failure).strip().partition("\\n")[0] or type(failure).__name__
+    kernels.append({"device": name, "uuid": uuid, "error": error})
+print(json.dumps({"version": torch.__version__, "kernels": kernels}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The trial on one device; ``error`` is None where the answer was right."""
+
+    device: str
+    uuid: str | None
+    error: str | None
+
+
+def torch(script: str = _SCRIPT) -> tuple[Torch, tuple[Kernel, ...]]:
+    if find_spec("torch") is None:
+        return Torch(None, (), "torch is not installed"), ()
+    # The order of nvidia-smi, so that the first device of one is the first of the other.
+    answer = run([sys.executable, "-c", script], _LIMIT, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    if answer.reason:
+        return Torch(_version(), (), f"torch does not work: {answer.reason}"), ()
+    return read(answer.out)
+
+
+def read(text: str) -> tuple[Torch, tuple[Kernel, ...]]:
+    """What the script printed, after anything that torch printed itself."""
+    try:
+        found = json.loads(text.strip().splitlines()[-1])
+        kernels = tuple(Kernel(**kernel) for kernel in found["kernels"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return Torch(_version(), (), "torch's trial gave an answer that cannot be read"), ()
+    works = tuple(kernel.device for kernel in kernels if kernel.error is None)
+    failures = [f"{kernel.device}: {kernel.error}" for kernel in kernels if kernel.error is not None]
+    return Torch(found["version"], works, "; ".join(failures) or None), kernels
+
+
+def _version() -> str | None:
+    """Of the installed package, whether it works or not."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return None
+
+
+def with_kernels(gpus: Sequence[Gpu], torch: Torch, kernels: Sequence[Kernel]) -> tuple[Gpu, ...]:
+    """``gpus`` with the outcome of the trial on each: by UUID where both know one, else by position."""
+    return tuple(_with_kernel(gpu, index, torch, kernels) for index, gpu in enumerate(gpus))
+
+
+def _with_kernel(gpu: Gpu, index: int, torch: Torch, kernels: Sequence[Kernel]) -> Gpu:
+    if not torch.devices_ok:
+        return replace(gpu, kernel_ran=None, kernel_reason=torch.reason)
+    accelerators = [kernel for kernel in kernels if kernel.device != "cpu"]
+    known = [kernel for kernel in accelerators if kernel.uuid and gpu.uuid and kernel.uuid in gpu.uuid]
+    by_position = [kernel for kernel in accelerators[index : index + 1] if not (kernel.uuid and gpu.uuid)]
+    for kernel in known or by_position:
+        return replace(gpu, kernel_ran=kernel.error is None, kernel_reason=kernel.error)
+    return replace(gpu, kernel_ran=False, kernel_reason=f"torch {torch.version} does not see it")
