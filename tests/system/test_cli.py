@@ -1,0 +1,319 @@
+"""From the command line to the result, as users type it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qvirt.methods.families import circuit
+
+BELL = (
+    'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0],q[1];\nmeasure q -> c;\n'
+)
+PATIENCE = 20.0
+
+
+class Cli:
+    """`qvirt` with a state directory of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {**os.environ, "QVIRT_HOME": str(home), "COLUMNS": "100"}
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "qvirt", *map(str, arguments)]
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __call__(self, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "qvirt", *map(str, arguments)]
+        return subprocess.run(
+            command, env=self.environment, text=True, input=stdin, capture_output=True, timeout=120
+        )
+
+    def json(self, *arguments: object, stdin: str = "") -> dict:
+        done = self(*arguments, "--format", "json", stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs with our state directory in its command line or environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("QVIRT_HOME") == str(self.home)
+                if ours or any(str(self.home) in word for word in process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    made = Cli(tmp_path / "home")
+    yield made
+    assert eventually(lambda: not made.processes()), f"left running: {made.processes()}"
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> Path:
+    file = tmp_path / "bell.qasm"
+    file.write_text(BELL)
+    return file
+
+
+@pytest.fixture
+def minutes_long(tmp_path: Path) -> Path:
+    file = tmp_path / "long.qasm"
+    file.write_text(circuit("random", 24, seed=1, depth=1500))
+    return file
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def running_job(cli: Cli) -> str:
+    """The id of the one job, once its simulation has begun."""
+    found: list[str] = []
+
+    def begun() -> bool:
+        jobs = cli.json("job", "list")["jobs"]
+        found[:] = [job["id"] for job in jobs if job["state"] == "running"]
+        return bool(found)
+
+    assert eventually(begun)
+    time.sleep(0.5)
+    return found[0]
+
+
+def test_a_bell_pair_is_shown_as_bars(cli: Cli, bell: Path) -> None:
+    done = cli("run", bell, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    assert "█" in done.stdout
+    assert " 00 " in done.stdout
+    assert " 11 " in done.stdout
+    assert " 01 " not in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_json_schema_and_seeds(cli: Cli, bell: Path) -> None:
+    first = cli.json("run", bell, "--seed", 7, "--shots", 500)
+    assert first["schema"] == "qvirt.run/1"
+    (run,) = first["runs"]
+    assert (run["state"], run["error"], run["result"]["seed"]) == ("completed", None, 7)
+    assert sum(run["result"]["counts"].values()) == 500
+    assert run["result"]["counts"].keys() == {"00", "11"}
+    again = cli.json("run", bell, "--seed", 7, "--shots", 500)
+    assert again["runs"][0]["result"]["counts"] == run["result"]["counts"]
+    stored = cli.json("job", "result", run["job"])
+    assert stored["runs"][0]["result"] == run["result"]
+
+
+def test_standard_input_csv_and_per_shot_bits(cli: Cli) -> None:
+    done = cli("run", "-", "--format", "csv", "--per-shot", "--shots", 10, stdin=BELL)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert sum(int(row["value"]) for row in rows if row["quantity"] == "count") == 10
+    assert len([row for row in rows if row["quantity"] == "shot"]) == 10
+
+
+def test_a_batch_goes_on_after_a_failure(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "batch"
+    folder.mkdir()
+    (folder / "a.qasm").write_text("OPENQASM 2.0;\nqreg q[1];\nnonsense q[0];\n")
+    (folder / "b.qasm").write_text(BELL)
+    done = cli("run", folder, "--format", "json")
+    runs = json.loads(done.stdout)["runs"]
+    assert [run["state"] for run in runs] == ["failed", "completed"]
+    assert runs[0]["error"]["line"] == 3
+    assert done.returncode == 1
+
+
+def test_no_measurement_is_said(cli: Cli) -> None:
+    done = cli("run", "-", stdin='OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; x q[0];')
+    assert "measures nothing" in done.stdout
+    assert " 001 " in done.stdout
+
+
+def test_observables_probabilities_and_state(cli: Cli, bell: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    state = tmp_path / "state.npy"
+    run = cli.json("run", bell, "-O", "ZZ", "-O", "0.5*XX - YY", "--probabilities", "--state", state)["runs"][
+        0
+    ]
+    values = [e["value"] for e in run["result"]["expectations"]]
+    assert values == pytest.approx([1.0, 1.5])
+    assert run["result"]["probabilities"] == pytest.approx({"00": 0.5, "11": 0.5})
+    assert np.abs(np.load(state)) == pytest.approx([2**-0.5, 0, 0, 2**-0.5])
+
+
+def test_what_does_not_fit_is_refused_with_numbers(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "thirty.qasm"
+    file.write_text(circuit("random", 30, seed=1))
+    planned = cli("plan", file, "--memory-limit", "2g", "--engine", "aer", "--method", "statevector")
+    assert planned.returncode == 3
+    assert "8.0" in planned.stdout
+    assert "2.00 GiB" in planned.stdout
+    done = cli("run", file, "--memory-limit", "2g", "--time-limit", "5s")
+    assert done.returncode == 3, done.stderr
+    assert "2.00 GiB" in done.stderr
+    assert "hint" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["run", "nowhere.qasm"], 2, "no file nowhere.qasm"),
+        (["run"], 2, "CIRCUIT"),
+        (["run", "-", "--shots", "0"], 2, "shots"),
+        (["run", "-", "--shots", "-1"], 2, "shots"),
+        (["run", "-", "--shots", str(2**63)], 2, "shots"),
+        (["run", "-", "--memory-limit", "lots"], 2, "amount of memory"),
+        (["run", "-", "--engine", "magic"], 1, "magic"),
+        (["run", "-", "--method", "magic"], 2, "magic"),
+        (["run", "-", "--observable", "QQ"], 2, "QQ"),
+        (["run", "-", "--observable", "ZZZ"], 2, "ZZZ"),
+        (["run", "-", "--state", "/nowhere/at/all.npy"], 2, "no folder"),
+        (["run", "-", "--detach"], 6, "daemon"),
+        (["runn"], 2, "runn"),
+        (["job", "show", "ffff"], 5, "no job"),
+        (["job", "rm"], 2, "--all"),
+        (["bench", "--circuits", "magic"], 2, "magic"),
+        (["bench", "--qubits", "0"], 2, "sizes"),
+    ],
+)
+def test_wrong_use_is_answered_with_a_status_and_a_reason(
+    cli: Cli, arguments: list[str], status: int, says: str
+) -> None:
+    done = cli(*arguments, stdin=BELL)
+    assert done.returncode == status, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_errors_are_json_where_json_was_asked_for(cli: Cli) -> None:
+    done = cli("job", "show", "ffff", "--format", "json")
+    error = json.loads(done.stderr)
+    assert (error["schema"], error["error"]["code"]) == ("qvirt.error/1", "not_found")
+
+
+def test_interrupt_stops_a_native_engine_and_leaves_nothing(cli: Cli, minutes_long: Path) -> None:
+    process = cli.start("run", minutes_long, "--engine", "aer")
+    job = running_job(cli)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4, errors
+    assert "Traceback" not in errors
+    assert cli.json("job", "show", job)["job"]["state"] == "cancelled"
+    assert list((cli.home / "vms").iterdir()) == []
+
+
+def test_cancel_from_another_terminal(cli: Cli, minutes_long: Path) -> None:
+    process = cli.start("run", minutes_long, "--engine", "aer")
+    job = running_job(cli)
+    cancelled = cli("job", "cancel", job[:6])
+    assert cancelled.returncode == 0, cancelled.stderr
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4, errors
+    assert cli.json("job", "show", job)["job"]["state"] == "cancelled"
+    assert cli("job", "cancel", job).returncode == 5
+
+
+def test_a_time_limit_ends_a_job(cli: Cli, minutes_long: Path) -> None:
+    done = cli("run", minutes_long, "--engine", "aer", "--time-limit", "2s")
+    assert done.returncode == 4
+    assert "2 s" in done.stderr
+    assert cli.json("job", "list")["jobs"][0]["state"] == "timed_out"
+
+
+def test_kill_leaves_no_orphan_and_no_lie(cli: Cli, minutes_long: Path, bell: Path) -> None:
+    process = cli.start("run", minutes_long, "--engine", "aer")
+    job = running_job(cli)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert eventually(lambda: not cli.processes())
+    assert cli("run", bell).returncode == 0
+    shown = cli.json("job", "show", job)["job"]
+    assert shown["state"] == "lost"
+    assert shown["error"]["code"] == "lost"
+    assert list((cli.home / "vms").iterdir()) == []
+
+
+def test_two_terminals_do_not_disturb_each_other(cli: Cli, bell: Path) -> None:
+    runs = [cli.start("run", bell, "--seed", number, "--format", "json") for number in range(4)]
+    for process in runs:
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert sum(json.loads(out)["runs"][0]["result"]["counts"].values()) == 1024
+    assert len(cli.json("job", "list")["jobs"]) == 4
+
+
+def test_jobs_are_listed_shown_and_removed(cli: Cli, bell: Path) -> None:
+    job = cli.json("run", bell)["runs"][0]["job"]
+    assert job in cli("job", "list").stdout
+    shown = cli("job", "show", job).stdout
+    assert "completed" in shown
+    assert "history" in shown
+    assert cli("job", "rm", job).returncode == 0
+    assert cli.json("job", "list")["jobs"] == []
+    assert [path for path in (cli.home / "results").rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_said_and_loses_nothing(cli: Cli, bell: Path) -> None:
+    cli.home.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", cli.home], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small tmpfs (root)")
+    try:
+        assert cli("run", bell).returncode == 0
+        (cli.home / "filler").write_bytes(bytes(os.statvfs(cli.home).f_bavail * 4096))
+        done = cli("run", bell)
+        assert done.returncode == 7, done.stderr
+        assert "QVIRT_HOME" in done.stderr
+        (cli.home / "filler").unlink()
+        assert cli("run", bell).returncode == 0
+    finally:
+        subprocess.run(["umount", cli.home], check=True)
+
+
+def test_draw_and_completion(cli: Cli, bell: Path) -> None:
+    assert "┤ H ├" in cli("draw", bell).stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert "_QVIRT_COMPLETE" in cli("completion", shell).stdout
+
+
+def test_output_to_a_closed_pipe_is_no_error(cli: Cli, bell: Path) -> None:
+    command = f"{sys.executable} -m qvirt run {bell} --format json | head -c 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], env=cli.environment, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
