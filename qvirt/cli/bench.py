@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from qvirt.model.vm import VM
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where the rows go."""
+
+    format: option.OutputFormat
+    quiet: bool
+    saved: Path | None
+    plot: Path | None
+
+
 def bench(
     qubits: Annotated[str, typer.Option(help="Sizes, comma-separated.")] = "5,10,15,20",
     circuits: Annotated[
@@ -30,7 +41,7 @@ def bench(
     repeats: Annotated[
         int, typer.Option("--repeats", "-n", min=1, help="Timed runs after one that is not.")
     ] = 5,
-    shots: Annotated[int, typer.Option("--shots", "-s", min=1)] = 1024,
+    shots: Annotated[int, typer.Option("--shots", "-s", min=1, help="Of each run.")] = 1024,
     seed: Annotated[int, typer.Option(min=0, help="Of the random circuits.")] = 1,
     time_limit: Annotated[str, typer.Option("--time-limit", "-t", help="For each run.")] = "60s",
     cpus: option.CpusOption = None,
@@ -51,34 +62,45 @@ def bench(
 ) -> None:
     """Measure the engines on this machine: first the answers are checked, then the time is taken."""
     from qvirt.cli.session import embedded_vm, opened_host
-    from qvirt.host.bench import Request
-    from qvirt.host.bench import bench as measure
     from qvirt.methods.families import families
-    from qvirt.probe import probe
 
     if circuits == "list":
         output.result("\n".join(f"{f.name:<14} {f.description}" for f in families().values()))
         return
-    request = Request(
+    request = _request(circuits, qubits, engines, repeats, shots, seed, time_limit)
+    _check_files(saved, plot)
+    with opened_host() as host, embedded_vm(host, cpus) as vm:
+        if calibrate:
+            _calibrate(host, vm, quiet)
+        else:
+            _measure(host, vm, request, View(format, quiet, saved, plot))
+
+
+def _request(
+    circuits: str, qubits: str, engines: str, repeats: int, shots: int, seed: int, time_limit: str
+) -> Request:
+    from qvirt.host.bench import ENGINES, Request
+    from qvirt.methods.families import families
+
+    return Request(
         families=_known(circuits, list(families()), "family"),
         qubits=_sizes(qubits),
-        engines=_engines(engines),
+        engines=_known(engines, list(ENGINES), "engine"),
         repeats=repeats,
         shots=shots,
         seed=seed,
         time_limit=parse_seconds(time_limit),
     )
-    _check_files(saved, plot)
-    with opened_host() as host, embedded_vm(host, cpus) as vm:
-        if calibrate:
-            _calibrate(host, vm, quiet)
-            return
-        hardware = probe(bandwidth_cache=host.paths.bandwidth)
-        rows: list[Row] = []
-        for row in measure(host, vm, request, hardware.memory_bandwidth, lambda text: _tell(text, quiet)):
-            rows.append(row)
-    _show(request, rows, hardware, format)
-    _save(request, rows, hardware, saved, plot)
+
+
+def _measure(host: Host, vm: VM, request: Request, view: View) -> None:
+    from qvirt.host.bench import bench
+    from qvirt.probe import probe
+
+    hardware = probe(bandwidth_cache=host.paths.bandwidth)
+    rows = list(bench(host, vm, request, hardware.memory_bandwidth, lambda text: _tell(text, view.quiet)))
+    _show(request, rows, hardware, view.format)
+    _save(request, rows, hardware, view)
     if any(row.check == "failed" for row in rows):
         raise typer.Exit(1)
 
@@ -104,12 +126,6 @@ def _sizes(text: str) -> tuple[int, ...]:
             f"{text!r} is not a list of sizes", hint="for example --qubits 5,10,15,20; at least 2"
         )
     return tuple(sorted({int(part) for part in parts}))
-
-
-def _engines(text: str) -> tuple[str, ...]:
-    from qvirt.host.bench import ENGINES
-
-    return _known(text, list(ENGINES), "engine")
 
 
 def _check_files(*files: Path | None) -> None:
@@ -141,18 +157,15 @@ def _show(request: Request, rows: list[Row], hardware: Hardware, format: option.
         output.result(bench_text(rows, format))
 
 
-def _save(
-    request: Request, rows: list[Row], hardware: Hardware, saved: Path | None, plot: Path | None
-) -> None:
+def _save(request: Request, rows: list[Row], hardware: Hardware, view: View) -> None:
+    from qvirt.cli.plot import plot_bench
     from qvirt.model.wire import to_json, to_plain
 
     try:
-        if saved is not None:
+        if view.saved is not None:
             document = {"schema": "qvirt.bench/1", "request": request, "hardware": hardware, "rows": rows}
-            saved.write_bytes(to_json(to_plain(document), indent=2))
-        if plot is not None:
-            from qvirt.cli.plot import plot_bench
-
-            plot_bench(rows, hardware, plot)
+            view.saved.write_bytes(to_json(to_plain(document), indent=2))
+        if view.plot is not None:
+            plot_bench(rows, hardware, view.plot)
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error

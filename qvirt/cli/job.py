@@ -30,7 +30,7 @@ JobArgument = Annotated[
 ]
 JobsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="JOB...", help="Jobs' ids, or their beginnings.", autocompletion=_complete_job),
+    typer.Argument(metavar="JOB", help="Jobs' ids, or their beginnings.", autocompletion=_complete_job),
 ]
 
 
@@ -70,7 +70,7 @@ def show(job: JobArgument, format: option.FormatOption = option.OutputFormat.TAB
 def result(
     job: JobArgument,
     top: Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")] = 20,
-    all_outcomes: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
+    every_outcome: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
     format: option.FormatOption = option.OutputFormat.TABLE,
 ) -> None:
     """Print a job's result again, as `qvirt run` did."""
@@ -81,7 +81,7 @@ def result(
     with opened_host() as host:
         found = host.job(job)
         outcome = host.result(found)
-    with RunPrinter(format, None if all_outcomes else top, quiet=False) as printer:
+    with RunPrinter(format, None if every_outcome else top, quiet=False) as printer:
         printer.show(Finished(found, outcome))
 
 
@@ -99,7 +99,7 @@ def cancel(jobs: JobsArgument) -> None:
 @app.command()
 def rm(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="JOB...", autocompletion=_complete_job, show_default=False)
+        list[str] | None, typer.Argument(metavar="JOB", autocompletion=_complete_job, show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every job that has ended.")] = False,
 ) -> None:

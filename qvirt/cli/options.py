@@ -36,9 +36,7 @@ FormatOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 
 CIRCUITS = "OpenQASM 2 or 3, JSON gate list or QPY: files, folders, globs, or - for standard input."
-CircuitsArgument = Annotated[
-    list[str], typer.Argument(metavar="CIRCUIT...", help=CIRCUITS, show_default=False)
-]
+CircuitsArgument = Annotated[list[str], typer.Argument(metavar="CIRCUIT", help=CIRCUITS, show_default=False)]
 ShotsOption = Annotated[
     int | None, typer.Option("--shots", "-s", help="How often to measure. [default: 1024]")
 ]

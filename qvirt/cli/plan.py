@@ -30,8 +30,8 @@ def plan(
     noise: option.NoiseOption = None,
     probabilities: option.ProbabilitiesOption = False,
     per_shot: option.PerShotOption = False,
-    memory_limit: option.MemoryOption = None,
-    time_limit: option.TimeOption = None,
+    memory: option.MemoryOption = None,
+    time: option.TimeOption = None,
     cpus: option.CpusOption = None,
     format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
@@ -41,27 +41,16 @@ def plan(
     Exit status 3 says that it does not fit.
     """
     from qvirt.cli import session, sources
-    from qvirt.cli.requests import run_options
+    from qvirt.cli.requests import Asked
 
+    asked = Asked(
+        shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
+    )
     with session.opened_host() as host:
-        asked = run_options(
-            host.settings,
-            shots=shots,
-            seed=seed,
-            engine=engine,
-            method=method,
-            precision=precision,
-            observables=observable,
-            noise=noise,
-            probabilities=probabilities,
-            per_shot=per_shot,
-            state=False,
-            memory_limit=memory_limit,
-            time_limit=time_limit,
-        )
+        options = asked.options(host.settings)
         batch = sources.read(circuits)
         with session.embedded_vm(host, cpus) as vm:
-            show_plans(host, vm, batch, asked, format, quiet)
+            show_plans(host, vm, batch, options, format, quiet)
 
 
 def show_plans(

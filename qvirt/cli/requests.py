@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from qvirt.errors import UsageError
@@ -16,36 +17,39 @@ _BOTH = {
 }
 
 
-def run_options(
-    settings: Settings,
-    *,
-    shots: int | None,
-    seed: int | None,
-    engine: str | None,
-    method: Method | None,
-    precision: Precision | None,
-    observables: list[str] | None,
-    noise: str | None,
-    probabilities: bool,
-    per_shot: bool,
-    state: bool,
-    memory_limit: str | None,
-    time_limit: str | None,
-) -> RunOptions:
-    return RunOptions(
-        shots=settings.shots if shots is None else shots,
-        seed=seed,
-        engine=engine,
-        method=method,
-        precision=precision,
-        observables=tuple(observables or ()),
-        noise=parse_noise(noise) if noise else None,
-        per_shot_memory=per_shot,
-        probabilities=probabilities,
-        state=state,
-        memory_limit=parse_bytes(memory_limit) if memory_limit else settings.memory,
-        time_limit=parse_seconds(time_limit) if time_limit else settings.time_limit,
-    )
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options as they were typed, in the order in which ``run`` and ``plan`` have them."""
+
+    shots: int | None
+    seed: int | None
+    engine: str | None
+    method: Method | None
+    precision: Precision | None
+    observables: list[str] | None
+    noise: str | None
+    probabilities: bool
+    per_shot: bool
+    memory_limit: str | None
+    time_limit: str | None
+    state: bool = False
+
+    def options(self, settings: Settings) -> RunOptions:
+        """Checked, and with the user's settings where nothing was typed. Raises UsageError."""
+        return RunOptions(
+            shots=settings.shots if self.shots is None else self.shots,
+            seed=self.seed,
+            engine=self.engine,
+            method=self.method,
+            precision=self.precision,
+            observables=tuple(self.observables or ()),
+            noise=parse_noise(self.noise) if self.noise else None,
+            per_shot_memory=self.per_shot,
+            probabilities=self.probabilities,
+            state=self.state,
+            memory_limit=parse_bytes(self.memory_limit) if self.memory_limit else settings.memory,
+            time_limit=parse_seconds(self.time_limit) if self.time_limit else settings.time_limit,
+        )
 
 
 def parse_noise(text: str) -> Noise:

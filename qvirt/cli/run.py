@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qvirt.model.circuit import CircuitSource
     from qvirt.model.run import RunOptions
     from qvirt.model.vm import VM
+
+NO_DAEMON = "--detach needs the qvirt daemon, which is not part of this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,15 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Write the state before the last measurements as .npy."),
     ] = None,
-    memory_limit: option.MemoryOption = None,
-    time_limit: option.TimeOption = None,
+    memory: option.MemoryOption = None,
+    time: option.TimeOption = None,
     cpus: option.CpusOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do not do it.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")] = 20,
-    all_outcomes: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
     format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
@@ -63,37 +65,24 @@ def run(
     """
     from qvirt.cli import session, sources
     from qvirt.cli.plan import show_plans
-    from qvirt.cli.requests import run_options
+    from qvirt.cli.requests import Asked
 
     if detach:
         raise Unavailable(
-            "--detach needs the qvirt daemon, which is not part of this version",
-            hint="leave it out; in a shell, `qvirt run ... &` runs it in the background",
+            NO_DAEMON, hint="leave it out; in a shell, `qvirt run ... &` runs it in the background"
         )
     _check_state_file(state, circuits)
+    asked = Asked(
+        shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
+    )
     with session.opened_host() as host:
-        asked = run_options(
-            host.settings,
-            shots=shots,
-            seed=seed,
-            engine=engine,
-            method=method,
-            precision=precision,
-            observables=observable,
-            noise=noise,
-            probabilities=probabilities,
-            per_shot=per_shot,
-            state=state is not None,
-            memory_limit=memory_limit,
-            time_limit=time_limit,
-        )
+        options = replace(asked, state=state is not None).options(host.settings)
         batch = sources.read(circuits)
         with session.embedded_vm(host, cpus) as vm:
             if plan:
-                show_plans(host, vm, batch, asked, format, quiet)
+                show_plans(host, vm, batch, options, format, quiet)
             else:
-                view = View(format, quiet, None if all_outcomes else top)
-                _run_batch(host, vm, batch, asked, state, view)
+                _run_batch(host, vm, batch, options, state, View(format, quiet, None if every else top))
 
 
 def _check_state_file(state: Path | None, circuits: list[str]) -> None:
