@@ -106,7 +106,7 @@ def hardware_csv(hardware: Hardware, fits: Sequence[Largest]) -> str:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list, tuple)):
         items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in items:
             yield from _leaves(part, f"{path}.{key}" if path else str(key))

@@ -12,6 +12,7 @@ from qvirt.model.hardware import Hardware, Hypervisor, Torch
 from qvirt.probe.backend import backend
 from qvirt.probe.cgroups import unwritable
 from qvirt.probe.cpu import cpu
+from qvirt.probe.kvm import DEVICE
 from qvirt.probe.limits import physical_memory, usable
 
 __all__ = ["probe", "usable"]
@@ -45,7 +46,7 @@ def _quick() -> Hardware:
         gpus_reason=_SKIPPED,
         torch=torch,
         containers=(),
-        hypervisor=Hypervisor(None, None, False, _SKIPPED, Path("/dev/kvm").exists(), False, _SKIPPED),
+        hypervisor=Hypervisor(None, None, False, _SKIPPED, DEVICE.exists(), False, _SKIPPED),
         backend=picked,
         backend_reason=picked_reason,
     )

@@ -122,11 +122,10 @@ def _memory_limit(group: Cgroup) -> int | None:
         # Above memory.high a group is not killed but throttled to a standstill: the same to a simulation.
         limits = [_number(_read(group.folder / name)) for name in ("memory.max", "memory.high")]
     else:
-        # The hierarchical limit also knows the groups above a container's mount point.
-        limits = [
-            _number(_read(group.folder / "memory.limit_in_bytes")),
-            _stat(group, "hierarchical_memory_limit"),
-        ]
+        limits = [_number(_read(group.folder / "memory.limit_in_bytes"))]
+        if group.name == "/":
+            # The mount point: its hierarchical limit also knows the groups above a container.
+            limits.append(_stat(group, "hierarchical_memory_limit"))
     return min((limit for limit in limits if limit is not None), default=None)
 
 

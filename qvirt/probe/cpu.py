@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qvirt.model.hardware import Cpu
 
-_OF_INTEREST = re.compile(r"(avx|fma$|amx|asimd$|neon|sve|sme2?$)")
+_OF_INTEREST = re.compile(r"avx.*|fma|amx_(tile|int8|bf16|fp16|complex)|asimd|neon|sve2?|sme2?")
 
 # Arm names its cores by numbers only: (implementer, part) of /proc/cpuinfo, from the Main ID Register.
 _ARM_CORES = {
@@ -55,8 +55,8 @@ def from_sysctl(text: str, machine: str) -> Cpu:
     """macOS: ``sysctl machdep.cpu hw.physicalcpu hw.logicalcpu hw.optional``."""
     values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
     flags = " ".join(values.get(f"machdep.cpu.{name}", "") for name in ("features", "leaf7_features"))
-    flags += " ".join(
-        name.removeprefix("hw.optional.").replace("AdvSIMD", "neon")
+    flags += "".join(
+        f" {name.rpartition('.')[2].removeprefix('FEAT_')}"
         for name, value in values.items()
         if name.startswith("hw.optional.") and value == "1"
     )
@@ -67,7 +67,7 @@ def from_sysctl(text: str, machine: str) -> Cpu:
 
 
 def _features(flags: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(flag for flag in flags.split() if _OF_INTEREST.match(flag)))
+    return tuple(dict.fromkeys(flag for flag in flags.split() if _OF_INTEREST.fullmatch(flag)))
 
 
 def _physical_cores(root: Path) -> int:

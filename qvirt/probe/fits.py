@@ -27,13 +27,14 @@ def state_bytes(method: Method, qubits: int, precision: Precision = Precision.DO
 
 def largest_qubits(method: Method, memory: int, precision: Precision = Precision.DOUBLE) -> int | None:
     """The most qubits whose state takes at most ``memory`` bytes; None where memory is not what limits it."""
-    amplitudes = max(0, memory) // precision.amplitude_bytes
+    memory = max(0, memory)
+    amplitude_bits = (memory // precision.amplitude_bytes).bit_length()
     if method is Method.STATEVECTOR:
-        return max(0, amplitudes.bit_length() - 1)
+        return max(0, amplitude_bits - 1)
     if method is Method.DENSITY_MATRIX:
-        return max(0, amplitudes.bit_length() - 1) // 2
+        return max(0, amplitude_bits - 1) // 2
     if method is Method.STABILIZER:
-        qubits = isqrt(2 * max(0, memory))
+        qubits = isqrt(2 * memory)
         return qubits if qubits * (2 * qubits + 1) // 4 <= memory else qubits - 1
     return None
 

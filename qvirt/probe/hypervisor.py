@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 
 from qvirt.model.hardware import Hypervisor
+from qvirt.probe import kvm
 from qvirt.probe.command import run
 
-KVM = Path("/dev/kvm")
 _LIMIT = 5.0
+# A session's daemon is started by the first call and then asks QEMU what it can do.
+_LIBVIRT_LIMIT = 15.0
 
 
 def hypervisor() -> Hypervisor:
     libvirt, reachable, libvirt_reason = _libvirt()
     kvm_reason = _kvm_reason()
     return Hypervisor(
-        _qemu(), libvirt, reachable, libvirt_reason, KVM.exists(), kvm_reason is None, kvm_reason
+        _qemu(), libvirt, reachable, libvirt_reason, kvm.DEVICE.exists(), kvm_reason is None, kvm_reason
     )
 
 
@@ -35,12 +36,12 @@ def _libvirt() -> tuple[str | None, bool, str | None]:
     """Version of the client, whether a daemon answers, and why not."""
     asked = run(["virsh", "--version"], _LIMIT)
     if asked.reason:
-        return None, False, "virsh is not installed"
+        return None, False, asked.reason
     named = os.environ.get("LIBVIRT_DEFAULT_URI")
     uris = [named] if named else ["qemu:///system", "qemu:///session"]
     reasons = []
     for uri in uris:
-        answer = run(["virsh", "--quiet", "--connect", uri, "uri"], _LIMIT)
+        answer = run(["virsh", "--quiet", "--connect", uri, "uri"], _LIBVIRT_LIMIT)
         if answer.reason is None:
             return asked.out.strip(), True, None
         reasons.append(f"{uri}: {answer.reason}")
@@ -50,5 +51,5 @@ def _libvirt() -> tuple[str | None, bool, str | None]:
 def _kvm_reason() -> str | None:
     if sys.platform != "linux":
         return "KVM is only on Linux"
-    answer = run([sys.executable, "-m", "qvirt.probe.kvm"], _LIMIT)
+    answer = run([sys.executable, "-I", kvm.__file__], _LIMIT)
     return answer.reason or answer.out or None

@@ -1,9 +1,10 @@
-"""Whether KVM can really run a 64-bit guest, by asking it to; ``python -m qvirt.probe.kvm`` prints why not.
+"""Whether KVM can really run a 64-bit guest, by asking it to; run as a program it prints why not.
 
 Nested virtualisation may offer a /dev/kvm that opens, makes virtual CPUs and even boots real-mode code
 in its instruction emulator, but cannot run a kernel. So a few 64-bit instructions are run, among them
 ``lock cmpxchg16b``, which every Linux kernel uses and such emulators lack. It is meant to run in a child
-process, which a time limit can end. The ioctls are those of Linux's Documentation/virt/kvm/api.rst.
+process, which a time limit can end, and it imports nothing of qvirt. The ioctls are those of Linux's
+Documentation/virt/kvm/api.rst.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import os
 import struct
 import sys
 from pathlib import Path
+
+DEVICE = Path("/dev/kvm")
 
 _GET_API_VERSION, _CREATE_VM, _GET_VCPU_MMAP_SIZE = 0xAE00, 0xAE01, 0xAE04
 _CREATE_VCPU, _SET_USER_MEMORY_REGION, _RUN = 0xAE41, 0x4020AE46, 0xAE80
@@ -33,7 +36,7 @@ _PORT = 0xF4
 _INSTRUCTIONS = bytes.fromhex("31c0 31d2 31c9 bb01000000 be00800000 f0480fc70e b010 e6f4 f4")
 
 
-def unusable(device: Path = Path("/dev/kvm")) -> str | None:
+def unusable(device: Path = DEVICE) -> str | None:
     """Why KVM cannot be used, None where it can."""
     try:
         kvm = os.open(device, os.O_RDWR | os.O_CLOEXEC)
