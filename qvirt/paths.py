@@ -57,6 +57,17 @@ class Paths:
     def vm_log(self, vm_id: str) -> Path:
         return self.vm(vm_id) / "guest.log"
 
+    def vm_token(self, vm_id: str) -> Path:
+        return self.vm(vm_id) / "token"
+
+    def vm_machine(self, vm_id: str) -> Path:
+        """What the process runtime was asked for."""
+        return self.vm(vm_id) / "machine.json"
+
+    def vm_process(self, vm_id: str) -> Path:
+        """Which process the process runtime has started."""
+        return self.vm(vm_id) / "process.json"
+
     def vm_socket(self, vm_id: str) -> Path:
         """The guest's Unix socket; in the temporary folder where the state directory's path is too long."""
         path = self.vm(vm_id) / "guest.sock"

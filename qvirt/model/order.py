@@ -53,3 +53,24 @@ class Answer:
     plan: Plan | None = None
     drawing: str | None = None
     calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """A simulator that the registry knows; ``version`` is None where it is not installed."""
+
+    name: str
+    version: str | None
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a guest can do: ``memory`` bytes and ``cpus`` for all that runs in it, ``queue`` orders waiting."""
+
+    qvirt: str
+    engines: tuple[EngineInfo, ...]
+    memory: int
+    cpus: int
+    queue: int
+    largest_body: int

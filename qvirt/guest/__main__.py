@@ -1,0 +1,95 @@
+"""``python -m qvirt.guest``: the service inside a VM. The order of imports is the order of the start.
+
+The first worker is started before the web framework is loaded, so that both load at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from qvirt.guest import confine, spawn
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="qvirt.guest", description="Run circuits for whoever has the token."
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path, metavar="PATH", help="listen on a Unix socket (mode 0600)")
+    where.add_argument("--port", type=int, metavar="N", help="listen on this port of the loopback address")
+    parser.add_argument("--token-file", type=Path, required=True, metavar="FILE", help="the bearer token")
+    parser.add_argument("--memory", type=int, required=True, metavar="BYTES", help="for all that runs here")
+    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="threads of each run")
+    parser.add_argument("--spares", type=int, default=1, metavar="K", help="warm workers kept beside the one")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="measured costs of the engines")
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="where state vectors are kept")
+    parser.add_argument(
+        "--lifeline",
+        action="store_true",
+        help="begin when a byte arrives on standard input, and end when it is closed",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = arguments()
+    confine.no_new_privileges()
+    if asked.lifeline and not os.read(0, 1):
+        return
+    token = asked.token_file.read_text().strip()
+    listener = _listen(asked.socket, asked.port)
+
+    def end(*_: object) -> None:
+        spawn.end_all()
+        if asked.socket is not None:
+            asked.socket.unlink(missing_ok=True)
+        os._exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    if asked.lifeline:
+        threading.Thread(target=_until_closed, args=(end,), daemon=True).start()
+
+    def start() -> spawn.Spawned:
+        return spawn.spawn(threads=asked.cpus, cold=asked.spares == 0)
+
+    first = start()
+    from qvirt.guest.orders import Machine
+    from qvirt.guest.server import serve
+
+    machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration)
+    try:
+        serve(listener, machine, token, start, first, asked.spares)
+    finally:
+        end()
+
+
+def _listen(path: Path | None, port: int | None) -> socket.socket:
+    """Bound at once: who connects before the service is up waits in the queue and need not try again."""
+    if path is None:
+        return socket.create_server(("127.0.0.1", port or 0))
+    listener = socket.socket(socket.AF_UNIX)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    return listener
+
+
+def _until_closed(end: Callable[[], None]) -> None:
+    while os.read(0, 1):
+        pass
+    end()
+
+
+if __name__ == "__main__":
+    main()

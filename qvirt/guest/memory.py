@@ -1,0 +1,52 @@
+"""How much of the VM's memory is left for a simulation, and whether the kernel has run out of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from qvirt.probe.cgroups import chain
+
+WORKER_BASE = 80 << 20
+"""Bytes that a worker takes before it runs anything, for one that has not come that far yet."""
+
+LIBRARY_PAGES = 32 << 20
+"""Bytes of program code that must stay in memory for the VM to make any speed."""
+
+
+def left(total: int, workers: Iterable[int], expected: int) -> int:
+    """Bytes of ``total`` that the guest and its workers leave; ``expected`` workers are counted at least."""
+    used = [max(private(pid), WORKER_BASE) for pid in workers]
+    used += [WORKER_BASE] * (expected - len(used))
+    return max(0, total - private(os.getpid()) - sum(used) - LIBRARY_PAGES)
+
+
+def private(pid: int) -> int:
+    """Bytes of a process that are no file's and so cannot be had back; 0 where the system does not say."""
+    try:
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    except (OSError, ValueError):
+        return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def oom_kills() -> int:
+    """How often the kernel has ended a process of this VM's cgroup because memory ran out."""
+    group, file = _oom_file()
+    if group is None:
+        return 0
+    try:
+        lines = (group / file).read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+@cache
+def _oom_file() -> tuple[Path | None, str]:
+    group = next(iter(chain("memory")), None)
+    if group is None:
+        return None, ""
+    return group.folder, "memory.events" if group.version == 2 else "memory.oom_control"

@@ -1,0 +1,133 @@
+"""What the guest and its worker say to each other, and how it travels.
+
+Each message is one frame: eight octets of length, then MessagePack. The guest asks; the worker answers
+each request with any number of ``Progressed``, perhaps a ``Planned``, and one final reply.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from qvirt.errors import EngineFailed, ErrorInfo, from_info
+from qvirt.model.calibration import Calibration
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.estimate import Candidate, Plan
+from qvirt.model.order import EngineInfo
+from qvirt.model.result import Result
+from qvirt.model.run import Limits, RunOptions
+
+HEADER = struct.Struct(">Q")
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A circuit with all that a worker needs to know; the seed in ``options`` is set."""
+
+    source: CircuitSource
+    options: RunOptions
+    limits: Limits
+    calibration: Calibration | None = None
+    state_file: str | None = None
+
+
+class Choose(msgspec.Struct, frozen=True, tag=True):
+    """Plan; where ``go_on`` and the plan has only one attempt without a budget, run it too."""
+
+    work: Work
+    go_on: bool
+
+
+class Attempt(msgspec.Struct, frozen=True, tag=True):
+    """Run one candidate; ``work.limits`` are those of this attempt."""
+
+    work: Work
+    candidate: Candidate
+
+
+class Draw(msgspec.Struct, frozen=True, tag=True):
+    source: CircuitSource
+    columns: int
+    limits: Limits
+
+
+class Calibrate(msgspec.Struct, frozen=True, tag=True):
+    limits: Limits
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Said once, when a worker has loaded what every circuit needs."""
+
+    engines: tuple[EngineInfo, ...]
+
+
+class Warm(msgspec.Struct, frozen=True, tag=True):
+    """Said once, when the warm-up has come to its end or was broken off by a request."""
+
+
+class Planned(msgspec.Struct, frozen=True, tag=True):
+    """``parse`` and ``seconds`` are what reading and choosing took; ``goes_on`` says that a run follows."""
+
+    plan: Plan
+    parse: float
+    seconds: float
+    goes_on: bool
+
+
+class Progressed(msgspec.Struct, frozen=True, tag=True):
+    fraction: float | None
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The result of an attempt, without the attempts and the times that only the guest knows."""
+
+    result: Result
+
+
+class Drawn(msgspec.Struct, frozen=True, tag=True):
+    text: str
+
+
+class Calibrated(msgspec.Struct, frozen=True, tag=True):
+    calibration: Calibration
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    error: ErrorInfo
+
+
+Request: TypeAlias = Choose | Attempt | Draw | Calibrate
+Reply: TypeAlias = Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Failed
+
+M = TypeVar("M")
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def frame(message: Request | Reply) -> bytes:
+    body = msgspec.msgpack.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def expect(kind: type[M], reply: Reply) -> M:
+    """``reply`` as what it must be. Raises what a ``Failed`` says."""
+    if isinstance(reply, Failed):
+        raise from_info(reply.error)
+    if not isinstance(reply, kind):
+        raise EngineFailed(f"the worker answered with {type(reply).__name__}, not {kind.__name__}")
+    return reply
+
+
+def length(header: bytes) -> int:
+    (size,) = HEADER.unpack(header)
+    return int(size)
+
+
+def request(body: bytes) -> Request:
+    return _requests.decode(body)
+
+
+def reply(body: bytes) -> Reply:
+    """Raises msgspec.MsgspecError where a worker has sent something else."""
+    return _replies.decode(body)

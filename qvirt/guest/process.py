@@ -1,0 +1,142 @@
+"""One worker process as the guest sees it: asked, listened to, paused, killed, buried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from qvirt.errors import EngineFailed, OutOfMemory
+from qvirt.guest import messages, spawn
+from qvirt.guest.memory import oom_kills
+from qvirt.guest.messages import Failed, Progressed, Ready, Reply, Request, Warm
+from qvirt.units import show_bytes
+
+TAIL = 4096
+"""Octets of what a worker printed last that are kept to explain its death."""
+
+OUT_OF_MEMORY = (b"bad_alloc", b"memory allocation of", b"MemoryError", b"Cannot allocate memory")
+
+
+class WorkerProcess:
+    """``heard`` is told of the worker's Ready and Warm, and with None of its end."""
+
+    def __init__(
+        self, spawned: spawn.Spawned, heard: Callable[[WorkerProcess, Ready | Warm | None], None]
+    ) -> None:
+        self._spawned = spawned
+        self._heard = heard
+        self._tail = b""
+        self._oom_kills = 0
+        self._death: EngineFailed | None = None
+        self._writer: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+        self._ready = asyncio.Event()
+        self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
+        self.was_ready = False
+        self.is_warm = False
+        self.is_spent = False
+        """To be replaced although it lives."""
+        self._copying = asyncio.ensure_future(self._copy())
+        self._listening = asyncio.ensure_future(self._listen())
+
+    @property
+    def pid(self) -> int:
+        return self._spawned.popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return spawn.is_live(self.pid)
+
+    async def ask(self, request: Request) -> None:
+        """Send a request and wait until the worker begins with it."""
+        self._oom_kills = oom_kills()
+        writer = await asyncio.shield(self._writer)
+        with contextlib.suppress(ConnectionError):  # it has died: ``reply`` says of what
+            writer.write(messages.frame(request))
+            await writer.drain()
+        await self._ready.wait()
+
+    async def reply(self) -> Reply:
+        """The next reply. Raises what the worker died of where it did."""
+        found = await self._replies.get()
+        if found is None:
+            raise self._death or EngineFailed("the worker process has ended")
+        if isinstance(found, Failed) and found.error.code == OutOfMemory.code:
+            self.is_spent = True
+        return found
+
+    async def final(self, progressed: Callable[[float | None], None]) -> Reply:
+        """The next reply that is more than a sign of progress."""
+        while isinstance(reply := await self.reply(), Progressed):
+            progressed(reply.fraction)
+        return reply
+
+    def pause(self) -> None:
+        spawn.send_signal(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        spawn.send_signal(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.is_spent = True
+        spawn.send_signal(self.pid, signal.SIGKILL)
+
+    async def _listen(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=self._spawned.socket, limit=1 << 20)
+        self._writer.set_result(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
+            while True:
+                header = await reader.readexactly(messages.HEADER.size)
+                self._take(messages.reply(await reader.readexactly(messages.length(header))))
+        self.kill()
+        await self._bury()
+        writer.close()
+        self._ready.set()
+        self._replies.put_nowait(None)
+        self._heard(self, None)
+
+    def _take(self, reply: Reply) -> None:
+        if isinstance(reply, Ready):
+            self.was_ready = True
+            self._ready.set()
+            self._heard(self, reply)
+        elif isinstance(reply, Warm):
+            self.is_warm = True
+            self._heard(self, reply)
+        else:
+            self._replies.put_nowait(reply)
+
+    async def _bury(self) -> None:
+        """Waited for here and nowhere else, on the loop's thread, so that no signal meets a reused number."""
+        while not (found := os.wait4(self.pid, os.WNOHANG))[0]:
+            await asyncio.sleep(0.002)
+        spawn.buried(self.pid)
+        code = os.waitstatus_to_exitcode(found[1])
+        self._spawned.popen.returncode = code
+        await asyncio.wait({self._copying}, timeout=0.5)  # its last words may still be on their way
+        self._death = self._explain(code, found[2])
+
+    def _explain(self, code: int, usage: resource.struct_rusage) -> EngineFailed:
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
+        peak = show_bytes(usage.ru_maxrss << (0 if sys.platform == "darwin" else 10))
+        text = f"the process that ran the circuit was ended {how}; it had used {peak} at most"
+        killed_by_kernel = code == -signal.SIGKILL and oom_kills() > self._oom_kills
+        if killed_by_kernel or any(sign in self._tail for sign in OUT_OF_MEMORY):
+            return OutOfMemory(f"{text}: memory ran out", hint="give the VM more memory, or use fewer qubits")
+        return EngineFailed(text)
+
+    async def _copy(self) -> None:
+        output = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), self._spawned.popen.stdout
+        )
+        while chunk := await output.read(TAIL):
+            self._tail = (self._tail + chunk)[-TAIL:]
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()

@@ -1,0 +1,150 @@
+"""Carries out a plan: stage after stage, the attempts of a stage side by side, the first answer wins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from qvirt.errors import DoesNotFit, ErrorInfo, GaveUp, QvirtError, from_info
+from qvirt.guest.messages import Attempt, Choose, Done, Planned, Work, expect
+from qvirt.guest.process import WorkerProcess
+from qvirt.guest.track import Track
+from qvirt.guest.workers import Pool
+from qvirt.model.estimate import Estimate, Stage
+from qvirt.model.result import AttemptRecord, Result, Timings
+from qvirt.model.run import Limits
+from qvirt.units import show_seconds
+
+GRACE = 0.1
+"""Seconds over its budget in which an engine that stops by itself may say so, and keep its worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An attempt that has come to its end: with a result or with an error."""
+
+    estimate: Estimate
+    seconds: float
+    result: Result | None = None
+    error: ErrorInfo | None = None
+
+    def record(self) -> AttemptRecord:
+        if self.error is None:
+            return AttemptRecord(self.estimate.candidate, self.seconds, "done")
+        outcome = "over_budget" if self.error.code == GaveUp.code else "failed"
+        return AttemptRecord(self.estimate.candidate, self.seconds, outcome, self.error.message)
+
+
+class Race:
+    """One circuit, from its source to its result. Cancelling ``run`` ends every process at work on it."""
+
+    def __init__(self, pool: Pool, work: Work, track: Track, begin: Callable[[], None]) -> None:
+        """``begin`` is called when a worker is there and the run begins."""
+        self._pool = pool
+        self._work = work
+        self._track = track
+        self._begin = begin
+        self._tries: list[Try] = []
+        self._lost: list[AttemptRecord] = []
+
+    async def run(self) -> Result:
+        """Raises what was wrong with the circuit or with the last engine that was tried."""
+        planned = await self._choose()
+        for stage in () if planned.goes_on else planned.plan.stages:
+            await self._stage(stage)
+            if self._winner() is not None:
+                break
+        winner = self._winner()
+        if winner is None or winner.result is None:
+            raise self._no_answer()
+        timings = Timings(
+            parse=planned.parse,
+            plan=planned.seconds,
+            simulate=winner.seconds,
+            total=time.monotonic() - self._track.arrived,
+        )
+        attempts = (*(one.record() for one in self._tries), *self._lost)
+        return replace(winner.result, timings=timings, attempts=attempts)
+
+    def _winner(self) -> Try | None:
+        return next((one for one in self._tries if one.result is not None), None)
+
+    async def _choose(self) -> Planned:
+        """The plan; where there is one way only, the worker goes straight on with it."""
+        async with self._pool.worker() as worker:
+            await worker.ask(Choose(self._work, go_on=True))
+            self._begin()
+            planned = await plan_of(worker, self._track)
+            if planned.plan.refusal is not None:
+                raise DoesNotFit(planned.plan.refusal, hint=planned.plan.refusal_hint)
+            if planned.goes_on:
+                await self._follow(worker, planned.plan.stages[0].attempts[0], None)
+            return planned
+
+    async def _stage(self, stage: Stage) -> None:
+        """Until one attempt has answered or all have failed; those that are late then are killed."""
+        running = {asyncio.ensure_future(self._attempt(each, stage)): each for each in stage.attempts}
+        began = time.monotonic()
+        pending = set(running)
+        try:
+            while pending and self._winner() is None:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        seconds = time.monotonic() - began
+        self._lost += [AttemptRecord(running[task].candidate, seconds, "lost_race") for task in pending]
+
+    async def _attempt(self, estimate: Estimate, stage: Stage) -> None:
+        limits = Limits(self._work.limits.memory // len(stage.attempts), stage.threads, stage.budget)
+        work = msgspec.structs.replace(self._work, limits=limits)
+        began = time.monotonic()
+        try:
+            async with self._pool.worker() as worker:
+                if stage.budget is not None:
+                    self._pool.prepare_another()
+                await worker.ask(Attempt(work, estimate.candidate))
+                began = time.monotonic()
+                await self._follow(worker, estimate, stage.budget)
+        except asyncio.TimeoutError:
+            error = GaveUp(f"stopped at its budget of {show_seconds(stage.budget or 0)}")
+            self._tries.append(Try(estimate, time.monotonic() - began, error=error.info()))
+
+    async def _follow(self, worker: WorkerProcess, estimate: Estimate, budget: float | None) -> None:
+        """An attempt to its end. Raises TimeoutError where only a kill can end it in time."""
+        began = time.monotonic()
+        self._track.simulate(estimate, began)
+        patience = None if budget is None else budget + GRACE
+        result, error = None, None
+        try:
+            reply = await asyncio.wait_for(worker.final(self._track.advance), patience)
+            result = expect(Done, reply).result
+        except QvirtError as failure:
+            error = failure.info()
+        self._tries.append(Try(estimate, time.monotonic() - began, result, error))
+
+    def _no_answer(self) -> QvirtError:
+        errors = [one.error for one in self._tries if one.error is not None]
+        broken = [error for error in errors if error.code != GaveUp.code]
+        if broken:
+            return from_info(broken[-1])
+        tried = " and ".join(str(one.estimate.candidate) for one in self._tries)
+        longest = max((one.seconds for one in self._tries), default=0.0)
+        return DoesNotFit(
+            f"no method surely fits, and {tried} gave no answer within {show_seconds(longest)}",
+            hint="let them try for longer with --time-limit, or use fewer qubits",
+        )
+
+
+async def plan_of(worker: WorkerProcess, track: Track) -> Planned:
+    track.phase = "planning"
+    planned = expect(Planned, await worker.reply())
+    track.plan = planned.plan
+    return planned

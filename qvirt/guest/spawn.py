@@ -1,0 +1,78 @@
+"""Starting a worker process. Imports next to nothing: the first worker starts before all else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+_live: set[int] = set()
+
+
+@dataclass(frozen=True)
+class Spawned:
+    """A worker that was started; ``socket`` is the guest's end of its line."""
+
+    popen: subprocess.Popen[bytes]
+    socket: socket.socket
+
+
+def spawn(threads: int, cold: bool) -> Spawned:
+    """To be called from the main thread: a worker dies with the thread that started it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "qvirt.guest.worker", str(os.getpid()), *(["--cold"] if cold else [])],
+            stdin=theirs.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(threads),
+            start_new_session=True,
+        )
+    _live.add(popen.pid)
+    return Spawned(popen, ours)
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """To a worker and all that it has started; nothing where it was buried already."""
+    if pid in _live:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, number)
+
+
+def is_live(pid: int) -> bool:
+    return pid in _live
+
+
+def buried(pid: int) -> None:
+    """The process was waited for: its number may be another's from now on."""
+    _live.discard(pid)
+
+
+def end_all() -> None:
+    """End every worker of this process and wait until they are gone; from any thread."""
+    pids = list(_live)
+    for pid in pids:
+        send_signal(pid, signal.SIGKILL)
+    for pid in pids:
+        with suppress(ChildProcessError):  # somebody else has just waited for it
+            os.waitpid(pid, 0)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Set before anything is imported: every library that has threads is told how many."""
+    count = str(threads)
+    return os.environ | {
+        "QISKIT_IN_PARALLEL": "TRUE",
+        "QISKIT_PARALLEL": "FALSE",
+        "RAYON_NUM_THREADS": count,
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        # Qiskit's allocator would reserve a GiB at once, which counts against RLIMIT_DATA.
+        "MIMALLOC_ARENA_EAGER_COMMIT": "0",
+    }

@@ -1,0 +1,249 @@
+"""The process that reads and runs circuits: ``python -m qvirt.guest.worker PARENT [--cold]``.
+
+It speaks messages.py over its standard input, a socket. It does one thing at a time and is stopped by
+killing it. What it needs is loaded before it is asked, unless it is asked earlier: a request is never
+kept waiting for more than the step of the warm-up that is being done.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qvirt.errors import EngineFailed, ErrorInfo, GaveUp, OutOfMemory, QvirtError
+from qvirt.guest import confine, messages
+from qvirt.guest.messages import (
+    HEADER,
+    Attempt,
+    Calibrate,
+    Calibrated,
+    Choose,
+    Done,
+    Draw,
+    Drawn,
+    Failed,
+    Planned,
+    Progressed,
+    Ready,
+    Reply,
+    Request,
+    Warm,
+    Work,
+)
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.estimate import Candidate, Plan
+from qvirt.model.order import EngineInfo
+from qvirt.model.run import RunOptions
+from qvirt.units import show_bytes
+
+if TYPE_CHECKING:
+    from qvirt.circuits import Loaded
+
+PROGRESS_SECONDS = 0.2
+
+WARM_UP = b"""OPENQASM 2.0;
+include "qelib1.inc";
+qreg q[2];
+creg c[2];
+h q[0];
+t q[0];
+cx q[0], q[1];
+measure q -> c;
+"""
+
+
+class Channel:
+    """The worker's end of the socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._in = end.makefile("rb")
+
+    def asked(self) -> bool:
+        """A request, or the end, is waiting."""
+        return bool(select.select([self._end], [], [], 0)[0])
+
+    def receive(self) -> Request | None:
+        """The next request; None when the guest is gone."""
+        header = self._in.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        body = self._in.read(messages.length(header))
+        return messages.request(body)
+
+    def send(self, reply: Reply) -> None:
+        self._end.sendall(messages.frame(reply))
+
+
+class Worker:
+    """Keeps the last circuit that it read, because what was planned is often run next."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._loaded: tuple[CircuitSource, Loaded] | None = None
+
+    def serve(self) -> None:
+        while (request := self._channel.receive()) is not None:
+            self._channel.send(self._answer(request))
+
+    def warm_up(self) -> None:
+        """Run a small circuit on every engine, as far as there is time. Who asks for one that is broken
+        will hear of it then."""
+        from qvirt.model.run import Limits
+        from qvirt.simulators.registry import installed, simulators
+
+        limits = Limits(memory=64 << 20, threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
+        work = Work(CircuitSource("warm-up", WARM_UP), RunOptions(shots=16, seed=1), limits)
+        for engine in simulators().values():
+            for candidate in engine.candidates():
+                if self._channel.asked():
+                    return
+                with suppress(Exception):
+                    facts = self._load(work.source).facts
+                    if installed(engine.name) and engine.supports(candidate, facts, work.options) is None:
+                        self._run(work, candidate)
+
+    def _answer(self, request: Request) -> Reply:
+        try:
+            confine.limit_memory(_memory(request))
+            return self._do(request)
+        except QvirtError as error:
+            return Failed(error.info())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in Rust is no Exception
+            return Failed(_failure(error, _memory(request)))
+
+    def _do(self, request: Request) -> Reply:
+        if isinstance(request, Choose):
+            return self._choose(request)
+        if isinstance(request, Attempt):
+            return self._run(request.work, request.candidate)
+        if isinstance(request, Draw):
+            from qvirt.circuits import draw
+
+            return Drawn(draw(self._load(request.source).circuit, request.columns))
+        return self._calibrate(request)
+
+    def _choose(self, request: Choose) -> Reply:
+        from qvirt.simulators.choice import plan
+
+        work = request.work
+        started = time.perf_counter()
+        loaded = self._load(work.source)
+        parsed = time.perf_counter()
+        parts = [part.facts for part in loaded.parts]
+        chosen = plan(loaded.facts, work.options, work.limits, work.calibration, parts)
+        only = _only_attempt(chosen) if request.go_on else None
+        planned = Planned(chosen, parsed - started, time.perf_counter() - parsed, only is not None)
+        if only is None:
+            return planned
+        self._channel.send(planned)
+        return self._run(work, only)
+
+    def _run(self, work: Work, candidate: Candidate) -> Done:
+        from qvirt.guest.results import result
+        from qvirt.simulators.choice import prepare
+        from qvirt.simulators.workload import Workload
+
+        started = time.perf_counter()
+        loaded = self._load(work.source)
+        options = replace(work.options, precision=candidate.precision)
+        parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
+        workload = Workload(loaded.circuit, loaded.facts, options, parts)
+        confine.reset_peak()
+        base = confine.memory_used()
+        program = prepare(candidate, workload, work.limits, work.calibration)
+        budget = work.limits.seconds
+        while not program.advance(PROGRESS_SECONDS if budget is None else min(PROGRESS_SECONDS, budget / 4)):
+            if budget is not None and time.perf_counter() - started > budget:
+                raise GaveUp(f"{candidate} was not done after {budget:.3g} s")
+            self._channel.send(Progressed(program.fraction))
+        outcome = program.result()
+        peak = max(0, confine.peak_memory() - base)
+        return Done(result(outcome, workload, candidate, work.limits.threads, peak, work.state_file))
+
+    def _calibrate(self, request: Calibrate) -> Calibrated:
+        from qvirt.methods.calibration import calibrate
+
+        return Calibrated(
+            calibrate(request.limits, lambda fraction: self._channel.send(Progressed(fraction)))
+        )
+
+    def _load(self, source: CircuitSource) -> Loaded:
+        from qvirt.circuits import load
+
+        if self._loaded is None or self._loaded[0] != source:
+            self._loaded = None
+            self._loaded = (source, load(source))
+        return self._loaded[1]
+
+
+def _only_attempt(plan: Plan) -> Candidate | None:
+    """The plan's one attempt, where it has only one and that may take as long as it needs."""
+    if len(plan.stages) != 1 or len(plan.stages[0].attempts) != 1 or plan.stages[0].budget is not None:
+        return None
+    return plan.stages[0].attempts[0].candidate
+
+
+def _memory(request: Request) -> int:
+    limits = request.work.limits if isinstance(request, (Choose, Attempt)) else request.limits
+    return limits.memory
+
+
+def _failure(error: BaseException, memory: int) -> ErrorInfo:
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return OutOfMemory(
+            f"more memory was needed than the limit of {show_bytes(memory)}",
+            hint="give more with --memory-limit, or use fewer qubits",
+        ).info()
+    return EngineFailed(f"{type(error).__name__}: {error}").info()
+
+
+def _engines() -> Iterator[EngineInfo]:
+    from qvirt.simulators.registry import simulators
+
+    for name, engine in simulators().items():
+        methods = sorted({candidate.method.value for candidate in engine.candidates()})
+        yield EngineInfo(name, engine.version(), tuple(methods))
+
+
+def _take_stdin() -> socket.socket:
+    """The socket, moved where nothing that reads standard input can find it."""
+    end = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return end
+
+
+def main() -> None:
+    confine.confine_worker(int(sys.argv[1]))
+    faulthandler.enable()
+    channel = Channel(_take_stdin())
+    worker = Worker(channel)
+    gc.disable()  # nothing of what is imported is garbage: a tenth of the time was spent on looking
+    import qvirt.circuits
+    import qvirt.simulators.choice
+    import qvirt.simulators.workload  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+    channel.send(Ready(tuple(_engines())))
+    if "--cold" not in sys.argv:
+        worker.warm_up()
+    channel.send(Warm())
+    worker.serve()
+
+
+if __name__ == "__main__":
+    main()

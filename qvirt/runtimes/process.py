@@ -1,0 +1,295 @@
+"""A VM as a child process of qvirt: the embedded default, which needs nothing installed.
+
+The guest listens on a Unix socket in the VM's folder. It lives no longer than the process that started
+it: that one holds the writing end of the guest's standard input, and the guest ends when it closes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_urlsafe
+
+from qvirt.errors import QvirtError, VMFailed
+from qvirt.model.vm import VM, Endpoint, Handle, VMSpec, VMState
+from qvirt.model.wire import from_json, to_json
+from qvirt.paths import Paths
+from qvirt.runtimes import cgroups
+from qvirt.runtimes.contract import Availability, Inspection, Stats
+from qvirt.runtimes.environment import guest_environment
+from qvirt.runtimes.pids import birth
+from qvirt.units import show_bytes
+
+HANDLE_VERSION = 1
+PAUSE = 0.003
+LOG_BYTES = 1 << 20
+"""Octets of a log that are given, the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What ``create`` has made: the folder of the cgroup is None where none can be had."""
+
+    spec: VMSpec
+    cgroup: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The guest's process; ``birth`` tells it from a later one of the same number."""
+
+    pid: int
+    birth: str
+    cpus: tuple[int, ...]
+
+
+_children: dict[Path, subprocess.Popen[bytes]] = {}
+"""The guests that this process has started, by VM folder: their lifelines, and who waits for them."""
+
+
+class ProcessRuntime:
+    name = "process"
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def probe(self) -> Availability:
+        group = cgroups.parent()
+        memory = "memory held by RLIMIT_DATA" if group is None else f"memory held by cgroup v{group.version}"
+        cpus = "CPUs by affinity" if hasattr(os, "sched_setaffinity") else "CPUs not held"
+        return Availability(True, f"child processes of qvirt; {memory}, {cpus}")
+
+    def create(self, vm: VM) -> Handle:
+        folder = self._paths.vm(vm.id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._paths.vm_machine(vm.id).exists():
+            parent = cgroups.parent()
+            group = None if parent is None else parent.folder / f"qvirt-{vm.id}"
+            _write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
+            machine = Machine(vm.spec, None if group is None else str(group))
+            _write(self._paths.vm_machine(vm.id), to_json(machine))
+        return Handle(self.name, HANDLE_VERSION, vm.id, {"folder": str(folder)})
+
+    def start(self, handle: Handle) -> Handle:
+        if self._running(handle) is not None:
+            return handle
+        machine = self._machine(handle)
+        cpus = self._free_cpus(machine.spec.cpus)
+        guest = self._spawn(handle, machine.spec, len(cpus) or machine.spec.cpus)
+        _children[self._paths.vm(handle.vm)] = guest
+        try:
+            born = birth(guest.pid)
+            if born is None:
+                raise VMFailed(f"the guest of VM {machine.spec.name} ended at once")
+            _hold(guest.pid, machine, cpus)
+            _write(self._paths.vm_process(handle.vm), to_json(Running(guest.pid, born, cpus)))
+            assert guest.stdin is not None  # noqa: S101
+            guest.stdin.write(b"\n")  # the limits hold: it may begin
+            guest.stdin.flush()
+        except BaseException:
+            self.stop(handle, timeout=0)
+            guest.kill()
+            guest.wait()
+            raise
+        return handle
+
+    def stop(self, handle: Handle, timeout: float = 5.0) -> None:
+        running = self._running(handle)
+        if running is not None:
+            # Whoever survives its guest, because that could not end it, is ended here.
+            workers = {pid: born for pid in _offspring(running.pid) if (born := birth(pid))}
+            _send(running.pid, signal.SIGTERM)
+            if not self._gone(handle, time.monotonic() + timeout):
+                _send(running.pid, signal.SIGKILL)
+                self._gone(handle, time.monotonic() + 5.0)
+            for pid, born in workers.items():
+                if birth(pid) == born:
+                    _send(pid, signal.SIGKILL)
+        child = _children.pop(self._paths.vm(handle.vm), None)
+        if child is not None:
+            assert child.stdin is not None  # noqa: S101
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+            child.wait()
+        self._paths.vm_process(handle.vm).unlink(missing_ok=True)
+
+    def destroy(self, handle: Handle) -> None:
+        self.stop(handle)
+        with suppress(VMFailed):
+            group = self._machine(handle).cgroup
+            if group is not None:
+                cgroups.remove(Path(group))
+        self._paths.vm_socket(handle.vm).unlink(missing_ok=True)
+        shutil.rmtree(self._paths.vm(handle.vm), ignore_errors=True)
+
+    def inspect(self, handle: Handle) -> Inspection:
+        running = self._running(handle)
+        if running is not None:
+            limits = tuple(_limits(running, self._machine(handle)))
+            return Inspection(VMState.RUNNING, running.pid, limits=limits)
+        if not self._paths.vm_process(handle.vm).exists():
+            return Inspection(VMState.STOPPED)
+        child = _children.get(self._paths.vm(handle.vm))
+        return Inspection(VMState.FAILED, reason=_last_word(None if child is None else child.poll()))
+
+    def endpoint(self, handle: Handle) -> Endpoint:
+        try:
+            token = self._paths.vm_token(handle.vm).read_text()
+        except OSError as error:
+            raise VMFailed(f"VM {handle.vm} is gone: {error.strerror}") from None
+        return Endpoint(token, socket=str(self._paths.vm_socket(handle.vm)))
+
+    def logs(self, handle: Handle) -> str:
+        try:
+            with self._paths.vm_log(handle.vm).open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
+                return log.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def stats(self, handle: Handle) -> Stats:
+        running = self._running(handle)
+        if running is None:
+            return Stats(0, 0.0, 0)
+        import psutil
+
+        memory, seconds, processes = 0, 0.0, 0
+        for pid in (running.pid, *_offspring(running.pid)):
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                used = process.memory_full_info()
+                times = process.cpu_times()
+                memory += getattr(used, "pss", used.rss)
+                seconds += times.user + times.system
+                if pid == running.pid:  # the workers that have ended
+                    seconds += times.children_user + times.children_system
+                processes += 1
+        return Stats(memory, seconds, processes)
+
+    def _spawn(self, handle: Handle, spec: VMSpec, threads: int) -> subprocess.Popen[bytes]:
+        folder = self._paths.vm(handle.vm)
+        command = [sys.executable, "-m", "qvirt.guest", "--lifeline"]
+        command += ["--socket", str(self._paths.vm_socket(handle.vm))]
+        command += ["--token-file", str(self._paths.vm_token(handle.vm))]
+        command += ["--memory", str(spec.memory), "--cpus", str(threads), "--spares", str(spec.spares)]
+        command += ["--calibration", str(self._paths.calibration), "--directory", str(folder)]
+        log = os.open(self._paths.vm_log(handle.vm), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder,  # Python looks for modules there first: it must be ours
+                env=guest_environment() | spec.environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise VMFailed(f"the guest of VM {spec.name} cannot be started: {error}") from error
+        finally:
+            os.close(log)
+
+    def _machine(self, handle: Handle) -> Machine:
+        try:
+            return from_json(self._paths.vm_machine(handle.vm).read_bytes(), Machine)
+        except (OSError, QvirtError) as error:
+            raise VMFailed(f"VM {handle.vm} is gone: {error}") from None
+
+    def _running(self, handle: Handle) -> Running | None:
+        """The guest's process where it runs; a child that has ended is waited for."""
+        child = _children.get(self._paths.vm(handle.vm))
+        if child is not None:
+            child.poll()
+        return _read_running(self._paths.vm_process(handle.vm))
+
+    def _gone(self, handle: Handle, deadline: float) -> bool:
+        while self._running(handle) is not None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(PAUSE)
+        return True
+
+    def _free_cpus(self, count: int) -> tuple[int, ...]:
+        """Those of our CPUs that the fewest other VMs are bound to; none where CPUs cannot be bound."""
+        if not hasattr(os, "sched_getaffinity"):
+            return ()
+        others = filter(None, map(_read_running, self._paths.vms.glob("*/process.json")))
+        taken = Counter(cpu for running in others for cpu in running.cpus)
+        return tuple(sorted(sorted(os.sched_getaffinity(0)), key=lambda cpu: taken[cpu])[:count])
+
+
+def _hold(pid: int, machine: Machine, cpus: tuple[int, ...]) -> None:
+    """Put the limits in place. Where the cgroup cannot be had the workers' own rlimits must do."""
+    if cpus:
+        os.sched_setaffinity(pid, cpus)
+    if machine.cgroup is not None:
+        group = Path(machine.cgroup)
+        try:
+            cgroups.create(group, machine.spec.memory)
+            cgroups.enter(group, pid)
+        except OSError:
+            cgroups.remove(group)
+
+
+def _limits(running: Running, machine: Machine) -> Iterator[str]:
+    """What holds now, as the system says it."""
+    group = Path(machine.cgroup) if machine.cgroup else None
+    if group is not None and running.pid in cgroups.members(group):
+        limit = cgroups.memory_limit(group)
+        yield f"memory: {show_bytes(limit or 0)} (cgroup v{cgroups.version(group)})"
+    elif sys.platform == "linux":
+        yield f"memory: {show_bytes(machine.spec.memory)} (RLIMIT_DATA of each worker)"
+    if hasattr(os, "sched_getaffinity"):
+        with suppress(ProcessLookupError):
+            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(running.pid))))
+            yield f"cpus: {cpus} (affinity)"
+    with suppress(OSError):
+        if "NoNewPrivs:\t1" in Path(f"/proc/{running.pid}/status").read_text():
+            yield "privileges: none can be gained (no_new_privs)"
+
+
+def _last_word(code: int | None) -> str:
+    if code is None:
+        return "the guest process has ended"
+    if code < 0:
+        return f"the guest process was ended by {signal.Signals(-code).name}"
+    return f"the guest process ended with status {code}"
+
+
+def _offspring(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _read_running(path: Path) -> Running | None:
+    try:
+        running = from_json(path.read_bytes(), Running)
+    except (OSError, QvirtError):
+        return None
+    return running if birth(running.pid) == running.birth else None
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A private file, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_bytes(data)
+    new.replace(path)
