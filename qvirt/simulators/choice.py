@@ -18,7 +18,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import split
-from qvirt.simulators.contract import Program
+from qvirt.simulators.contract import Program, Simulator
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.units import show_bytes, show_seconds
 
@@ -88,11 +88,7 @@ def survey(
             else:
                 reason = _unasked(candidate, options) or engine.supports(candidate, facts, options)
             if reason is None:
-                constants = engine.constants(candidate)
-                key = calibration_key(candidate)
-                if calibration is not None and key in calibration.constants:
-                    constants = calibration.constants[key]
-                estimate = engine.estimate(candidate, facts, options, limits, constants)
+                estimate = _estimate(engine, candidate, facts, options, limits, calibration)
                 if estimate.memory <= limits.memory or not estimate.certain:
                     estimates.append(estimate)
                     continue
@@ -115,6 +111,21 @@ def prepare(
         engine = simulator(best.candidate.engine)
         programs.append(engine.prepare(best.candidate, replace(part, options=options), limits))
     return split.SplitProgram(programs, work)
+
+
+def _estimate(
+    engine: Simulator,
+    candidate: Candidate,
+    facts: CircuitFacts,
+    options: RunOptions,
+    limits: Limits,
+    calibration: Calibration | None,
+) -> Estimate:
+    key = calibration_key(candidate)
+    if calibration is None or key not in calibration.constants:
+        return engine.estimate(candidate, facts, options, limits, engine.constants(candidate))
+    estimate = engine.estimate(candidate, facts, options, limits, calibration.constants[key])
+    return replace(estimate, error=calibration.error[key])
 
 
 def calibration_key(candidate: Candidate) -> str:
