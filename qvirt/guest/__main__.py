@@ -40,6 +40,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     asked = arguments()
     confine.no_new_privileges()
+    os.umask(0o077)
     if asked.lifeline and not os.read(0, 1):
         return
     token = asked.token_file.read_text().strip()
@@ -76,11 +77,8 @@ def _listen(path: Path | None, port: int | None) -> socket.socket:
         return socket.create_server(("127.0.0.1", port or 0))
     listener = socket.socket(socket.AF_UNIX)
     path.unlink(missing_ok=True)
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
+    listener.bind(str(path))
+    path.chmod(0o600)
     listener.listen(64)
     return listener
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from qvirt.probe.cgroups import chain
-
 WORKER_BASE = 80 << 20
 """Bytes that a worker takes before it runs anything, for one that has not come that far yet."""
 
@@ -46,6 +44,8 @@ def oom_kills() -> int:
 
 @cache
 def _oom_file() -> tuple[Path | None, str]:
+    from qvirt.probe.cgroups import chain  # here, so that it does not slow down the start
+
     group = next(iter(chain("memory")), None)
     if group is None:
         return None, ""

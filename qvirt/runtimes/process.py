@@ -31,6 +31,7 @@ from qvirt.units import show_bytes
 
 HANDLE_VERSION = 1
 PAUSE = 0.003
+KILL_SECONDS = 5.0
 LOG_BYTES = 1 << 20
 """Octets of a log that are given, the last ones."""
 
@@ -87,33 +88,26 @@ class ProcessRuntime:
         guest = self._spawn(handle, machine.spec, len(cpus) or machine.spec.cpus)
         _children[self._paths.vm(handle.vm)] = guest
         try:
-            born = birth(guest.pid)
-            if born is None:
-                raise VMFailed(f"the guest of VM {machine.spec.name} ended at once")
-            _hold(guest.pid, machine, cpus)
-            _write(self._paths.vm_process(handle.vm), to_json(Running(guest.pid, born, cpus)))
-            assert guest.stdin is not None  # noqa: S101
-            guest.stdin.write(b"\n")  # the limits hold: it may begin
-            guest.stdin.flush()
+            running = Running(guest.pid, birth(guest.pid) or "none", cpus)
+            _write(self._paths.vm_process(handle.vm), to_json(running))
+            with suppress(ProcessLookupError, BrokenPipeError):  # it has ended: ``inspect`` tells
+                _hold(guest.pid, machine, cpus)
+                assert guest.stdin is not None  # noqa: S101
+                guest.stdin.write(b"\n")  # the limits hold: it may begin
+                guest.stdin.flush()
         except BaseException:
             self.stop(handle, timeout=0)
-            guest.kill()
-            guest.wait()
             raise
         return handle
 
     def stop(self, handle: Handle, timeout: float = 5.0) -> None:
         running = self._running(handle)
         if running is not None:
-            # Whoever survives its guest, because that could not end it, is ended here.
-            workers = {pid: born for pid in _offspring(running.pid) if (born := birth(pid))}
             _send(running.pid, signal.SIGTERM)
-            if not self._gone(handle, time.monotonic() + timeout):
-                _send(running.pid, signal.SIGKILL)
-                self._gone(handle, time.monotonic() + 5.0)
-            for pid, born in workers.items():
-                if birth(pid) == born:
+            if not self._gone(handle, timeout):
+                for pid in (*_offspring(running.pid), running.pid):
                     _send(pid, signal.SIGKILL)
+                self._gone(handle, KILL_SECONDS)
         child = _children.pop(self._paths.vm(handle.vm), None)
         if child is not None:
             assert child.stdin is not None  # noqa: S101
@@ -211,7 +205,8 @@ class ProcessRuntime:
             child.poll()
         return _read_running(self._paths.vm_process(handle.vm))
 
-    def _gone(self, handle: Handle, deadline: float) -> bool:
+    def _gone(self, handle: Handle, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
         while self._running(handle) is not None:
             if time.monotonic() >= deadline:
                 return False
