@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from qvirt.errors import UsageError
@@ -37,6 +41,41 @@ def parse_observable(text: str, num_qubits: int) -> SparsePauliOp:
         terms.append((letters, qubits, factor))
         position = match.end()
     return SparsePauliOp.from_sparse_list(terms, num_qubits).simplify(atol=0, rtol=0)
+
+
+def mean(state: NDArray[Any], observable: SparsePauliOp) -> float:
+    """The expectation value in ``state``, whose norm need not be 1.
+
+    Worked through in blocks and in double precision, so that a large state of single precision is
+    never copied whole. A Pauli string P with X on the bits of x and Z on those of z takes basis state i
+    to i XOR x, with the sign of the parity of i AND z, and i for each Y.
+    """
+    size = min(len(state), 1 << 16)
+    blocks = state.reshape(-1, size)
+    places = np.arange(size)
+    total = 0.0
+    for x, z, factor in _masks(observable):
+        moved, signs = places ^ x % size, 1.0 - 2.0 * _parity(places & z % size)
+        for number, block in enumerate(blocks):
+            other = blocks[number ^ x // size][moved].astype(np.complex128)
+            sign = -1.0 if (number & z // size).bit_count() & 1 else 1.0
+            total += sign * (factor * np.vdot(other, signs * block)).real
+    return total / sum(float(np.linalg.norm(block.astype(np.complex128))) ** 2 for block in blocks)
+
+
+def _masks(observable: SparsePauliOp) -> Iterator[tuple[int, int, complex]]:
+    for x, z, coefficient in zip(observable.paulis.x, observable.paulis.z, observable.coeffs, strict=True):
+        yield _integer(x), _integer(z), complex(coefficient) * 1j ** int(np.sum(x & z))
+
+
+def _integer(bits: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+
+
+def _parity(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    for shift in (8, 4, 2, 1):
+        numbers = numbers ^ numbers >> shift
+    return numbers & 1
 
 
 def _dense(match: re.Match[str], num_qubits: int) -> tuple[str, list[int]]:

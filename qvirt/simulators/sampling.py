@@ -20,7 +20,10 @@ MAX_PROBABILITY_BITS = 20
 """Measured bits up to which exact probabilities are listed: a million numbers."""
 
 BLOCK = 1 << 16
-"""Shots, or amplitudes, that are worked on at a time, so that temporary arrays stay small."""
+"""Amplitudes that are worked on at a time, so that temporary arrays stay small."""
+
+BLOCK_BITS = 1 << 22
+"""The same for the bits of shots: half a megabyte packed, 32 MB as floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,10 @@ def read_indices(indices: NDArray[np.int64], clbit_of: Mapping[int, int], num_cl
     return Readings(np.ascontiguousarray(words.view(np.uint8).reshape(-1, 8)[:, :width]))
 
 
-def in_blocks(shots: int, read: Callable[[int], Readings]) -> Readings:
-    """``shots`` rows, made by ``read(number of shots)`` a block at a time."""
-    sizes = [min(BLOCK, shots - start) for start in range(0, shots, BLOCK)]
+def in_blocks(shots: int, width: int, read: Callable[[int], Readings]) -> Readings:
+    """``shots`` rows, made by ``read(number of shots)`` a block at a time, of ``width`` bits a shot."""
+    most = max(1, BLOCK_BITS // max(1, width))
+    sizes = [min(most, shots - start) for start in range(0, shots, most)]
     return Readings(np.concatenate([read(size).rows for size in sizes]))
 
 
@@ -102,14 +106,32 @@ def draw(state: NDArray[Any], shots: int, generator: np.random.Generator) -> NDA
 
 def probabilities_refusal(facts: CircuitFacts, options: RunOptions) -> str | None:
     """Why exact probabilities cannot be listed, where they are asked for and cannot."""
+    bits = min(facts.measurements, facts.num_clbits)
     if not options.probabilities:
         return None
     if not facts.terminal_measurements:
         return "exact probabilities need all measurements at the end of the circuit"
-    bits = min(facts.measurements, facts.num_clbits)
     if bits > MAX_PROBABILITY_BITS:
         return f"exact probabilities of {bits} measured bits are too many (up to {MAX_PROBABILITY_BITS})"
     return None
+
+
+def final_state_refusal(facts: CircuitFacts, options: RunOptions) -> str | None:
+    """Why sampling one noiseless final state is not enough."""
+    if facts.control_flow or not facts.terminal_measurements:
+        return "it cannot measure, reset or branch in the middle of a circuit"
+    if options.noise is not None and options.noise.on_gates:
+        return "it has no noise on gates"
+    return probabilities_refusal(facts, options)
+
+
+def reading_memory(facts: CircuitFacts, options: RunOptions) -> int:
+    """Bytes that drawing and counting the shots and listing the probabilities take at most."""
+    row = (facts.num_clbits + 7) // 8
+    distinct = min(options.shots, 1 << min(facts.num_clbits, 63))
+    kept = (40 + row) * options.shots if options.per_shot_memory else 0
+    listed = 200 << min(facts.measurements, MAX_PROBABILITY_BITS) if options.probabilities else 0
+    return options.shots * (24 + 3 * row) + distinct * (150 + row) + kept + listed
 
 
 def clbit_probabilities(
@@ -128,7 +150,7 @@ def clbit_probabilities(
         ((numbers >> place[clbit_of[c]] & 1) << i for i, c in enumerate(clbits)), np.zeros_like(numbers)
     )
     chances = np.zeros(1 << len(clbits))
-    chances[read] = marginal
+    chances[read] = marginal / marginal.sum()
     if noise is not None:
         chances = _misread(chances, noise)
     possible = np.flatnonzero(chances)
@@ -150,7 +172,9 @@ def _misread(chances: NDArray[np.float64], noise: Noise) -> NDArray[np.float64]:
 def _weights(state: NDArray[Any]) -> NDArray[np.float64]:
     if not np.iscomplexobj(state):
         return state.astype(np.float64, copy=False)
-    return state.real.astype(np.float64) ** 2 + state.imag.astype(np.float64) ** 2
+    weights: NDArray[np.float64] = np.square(state.real, dtype=np.float64)
+    weights += np.square(state.imag, dtype=np.float64)
+    return weights
 
 
 def _integers(rows: bytes, width: int) -> list[int]:

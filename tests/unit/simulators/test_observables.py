@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
 from qvirt.errors import UsageError
-from qvirt.simulators.observables import parse_observable
+from qvirt.simulators.observables import mean, parse_observable
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,13 @@ def test_refuses_with_the_column(text: str, column: int, words: str) -> None:
 
 def test_long_observables_are_read_in_linear_time() -> None:
     assert parse_observable(" + ".join(["1.5*" + "Z" * 200] * 2000), 200).to_list() == [("Z" * 200, 3000.0)]
+
+
+@pytest.mark.parametrize("num_qubits", [1, 3, 18])
+def test_means_are_those_of_qiskit(num_qubits: int) -> None:
+    state = random_statevector(2**num_qubits, seed=1).data
+    letters = np.random.default_rng(1).choice(list("IXYZ"), (5, num_qubits))
+    observable = SparsePauliOp(["".join(word) for word in letters], [1.0, -0.5, 2.0, 3.0, 0.25])
+    expected = Statevector(state).expectation_value(observable).real
+    assert mean(state, observable) == pytest.approx(expected, abs=1e-12)
+    assert mean((3 * state).astype(np.complex64), observable) == pytest.approx(expected, abs=1e-6)

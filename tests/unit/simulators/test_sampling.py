@@ -47,14 +47,14 @@ def test_reads_qubits_into_clbits(
 
 
 def test_blocks_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK", 4)
+    monkeypatch.setattr(sampling, "BLOCK_BITS", 14)
     sizes: list[int] = []
 
     def read(shots: int) -> Readings:
         sizes.append(shots)
         return Readings(np.full((shots, 1), len(sizes), np.uint8))
 
-    assert in_blocks(10, read).memory() == (1, 1, 1, 1, 2, 2, 2, 2, 3, 3)
+    assert in_blocks(10, 3, read).memory() == (1, 1, 1, 1, 2, 2, 2, 2, 3, 3)
 
 
 @pytest.mark.parametrize("block", [4, 1 << 16])
