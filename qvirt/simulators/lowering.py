@@ -39,13 +39,18 @@ class _Fragment:
     global_phase: float
 
 
-def lower(circuit: QuantumCircuit, basis: frozenset[str]) -> QuantumCircuit:
+def lower(circuit: QuantumCircuit, basis: frozenset[str], largest_unitary: int = 30) -> QuantumCircuit:
     """``circuit`` in the gates named in ``basis``; the circuit itself where it needs no change.
 
-    Time is linear in the length of what comes out. Raises Unsupported naming a gate that has neither a
+    Of the gates named ``unitary`` only those on up to ``largest_unitary`` qubits are in the basis. Time
+    is linear in the length of what comes out. Raises Unsupported naming a gate that has neither a
     definition nor a matrix.
     """
-    return _Lowering(lambda step: step.name in basis, unitary="unitary" in basis).circuit(circuit)
+
+    def keep(step: CircuitInstruction) -> bool:
+        return step.name in basis and (step.name != "unitary" or len(step.qubits) <= largest_unitary)
+
+    return _Lowering(keep, unitary="unitary" in basis).circuit(circuit)
 
 
 def lower_to_two_qubit(circuit: QuantumCircuit) -> QuantumCircuit:

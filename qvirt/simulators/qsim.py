@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction
 from qiskit.circuit.controlledgate import ControlledGate
 from qiskit.circuit.library import get_standard_gate_name_mapping
@@ -129,7 +128,7 @@ class QsimProgram:
         unitary, clbit_of = work.terminal
         self._native = native
         self._work = work
-        self._circuit = lower(unitary, _basis(unitary))
+        self._circuit = lower(unitary, _basis(), _LARGEST_MATRIX)
         self._threads = limits.threads
         active = _active(work.facts, work.options)
         place = {qubit: number for number, qubit in enumerate(active)}
@@ -145,7 +144,8 @@ class QsimProgram:
 
     @property
     def fraction(self) -> float:
-        return self._done / max(1, len(self._circuit.data))
+        steps = len(self._circuit.data)
+        return self._done / steps if steps else float(self._state is not None)
 
     def advance(self, seconds: float) -> bool:
         """One piece, however long it takes."""
@@ -238,12 +238,11 @@ def _load(name: str) -> ModuleType:
     raise Unavailable(f"qsimcirq has no module {name} here", hint="pip install 'qvirt[qsim]'")
 
 
-def _basis(circuit: QuantumCircuit) -> frozenset[str]:
+@cache
+def _basis() -> frozenset[str]:
     """Gates with a small matrix, or with many controls and a small matrix."""
-    small = {name for name, gate in get_standard_gate_name_mapping().items() if 0 < gate.num_qubits <= 4}
-    if all(len(step.qubits) <= _LARGEST_MATRIX for step in circuit.data if step.name == "unitary"):
-        small.add("unitary")
-    return frozenset(small | {"mcx", "mcphase"})
+    known = get_standard_gate_name_mapping().items()
+    return frozenset({name for name, gate in known if gate.num_qubits} | {"unitary", "mcx", "mcphase"})
 
 
 def _active(facts: CircuitFacts, options: RunOptions) -> Sequence[int]:
