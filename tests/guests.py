@@ -51,8 +51,14 @@ def make_vm(runtime: str = "process", **spec: Any) -> VM:
 
 def offspring(pid: int) -> list[psutil.Process]:
     """The workers of a guest that are not dead yet."""
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in psutil.Process(pid).children(recursive=True) if lives(child)]
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def circuit(qubits: int = 2, gates: str = "h q;") -> CircuitSource:

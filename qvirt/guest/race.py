@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -18,6 +19,9 @@ from qvirt.model.estimate import Estimate, Stage
 from qvirt.model.result import AttemptRecord, Result, Timings
 from qvirt.model.run import Limits
 from qvirt.units import show_seconds
+
+WORKER_START = 0.4
+"""Seconds that a new worker takes about. A shorter budget is not worth one."""
 
 GRACE = 0.1
 """Seconds over its budget in which an engine that stops by itself may say so, and keep its worker."""
@@ -108,14 +112,26 @@ class Race:
         began = time.monotonic()
         try:
             async with self._pool.worker() as worker:
-                if stage.budget is not None:
-                    self._pool.prepare_another()
                 await worker.ask(Attempt(work, estimate.candidate))
                 began = time.monotonic()
-                await self._follow(worker, estimate, stage.budget)
+                with self._another_ready_after(stage.budget):
+                    await self._follow(worker, estimate, stage.budget)
         except asyncio.TimeoutError:
             error = GaveUp(f"stopped at its budget of {show_seconds(stage.budget or 0)}")
             self._tries.append(Try(estimate, time.monotonic() - began, error=error.info()))
+
+    @contextmanager
+    def _another_ready_after(self, budget: float | None) -> Iterator[None]:
+        """Have a worker warm when a budget ends, in case this one has to be killed."""
+        if budget is None or budget < WORKER_START:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(budget - WORKER_START, self._pool.prepare_another)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _follow(self, worker: WorkerProcess, estimate: Estimate, budget: float | None) -> None:
         """An attempt to its end. Raises TimeoutError where only a kill can end it in time."""

@@ -44,6 +44,7 @@ def serve(
             lifespan="off",
             log_config=None,
             access_log=False,
+            timeout_keep_alive=75,
             server_header=False,
         )
         await Server(config).serve([listener])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from guests import Guest, make_vm, rehearsal, running, until
+from guests import Guest, lives, make_vm, rehearsal, running, until
 
 from qvirt.errors import QvirtError
 from qvirt.model.order import Capabilities
@@ -139,7 +139,7 @@ def test_destroy_leaves_nothing_and_may_be_called_again(machine: Runtime, vm: VM
         guest.submit(method=Method.MPS)
     machine.destroy(handle)
     assert _named_after(vm.id) == []
-    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert not any(map(lives, workers))
     assert list((tmp_path / "home" / "vms").iterdir()) == []
     with pytest.raises(QvirtError):
         machine.endpoint(handle)
@@ -180,7 +180,7 @@ def test_another_process_can_destroy_it(machine: Runtime, vm: VM, tmp_path: Path
         subprocess.run(_elsewhere(machine, tmp_path, "destroy", to_json(guest.handle)), check=True)
         assert machine.inspect(guest.handle).state is not VMState.RUNNING
         until(lambda: not _named_after(vm.id))
-        until(lambda: not any(worker.is_running() for worker in workers))
+        until(lambda: not any(map(lives, workers)))
 
 
 def test_kill_9_of_the_owner_leaves_no_process(machine: Runtime, vm: VM, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_kill_9_of_the_owner_leaves_no_process(machine: Runtime, vm: VM, tmp_pat
         owner.kill()
         owner.communicate()
     until(lambda: not _named_after(vm.id))
-    until(lambda: not any(worker.is_running() for worker in workers))
+    until(lambda: not any(map(lives, workers)))
     found = machine.inspect(handle)
     assert found.state is not VMState.RUNNING
     machine.destroy(handle)
@@ -214,7 +214,7 @@ def test_a_guest_that_is_killed_is_told_as_failed_and_can_be_started_again(
     until(lambda: machine.inspect(guest.handle).state is VMState.FAILED)
     assert machine.inspect(guest.handle).reason
     assert machine.stats(guest.handle).processes == 0
-    until(lambda: not any(worker.is_running() for worker in workers))
+    until(lambda: not any(map(lives, workers)))
     again = Guest(machine, machine.start(guest.handle))
     with again.http:
         until(again.healthy)
