@@ -56,6 +56,7 @@ class WorkerProcess:
     async def ask(self, request: Request) -> None:
         """Send a request and wait until the worker begins with it."""
         self._oom_kills = oom_kills()
+        self._tail = b""
         writer = await asyncio.shield(self._writer)
         with contextlib.suppress(ConnectionError):  # it has died: ``reply`` says of what
             writer.write(messages.frame(request))

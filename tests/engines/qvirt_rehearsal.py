@@ -6,6 +6,7 @@ With ``--method`` its behaviour follows from the method; without, the number of 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import time
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ BY_METHOD = {
     Method.DENSITY_MATRIX: "takes memory",
     Method.STABILIZER: "crashes",
     Method.EXTENDED_STABILIZER: "prints",
-    Method.DECISION_DIAGRAM: "fails",
+    Method.DECISION_DIAGRAM: "takes shared memory",
 }
 
 SURE = 5.0
@@ -48,6 +49,9 @@ SCENARIOS: dict[int, Scenario] = {
 }
 
 
+taken_forever: list[mmap.mmap] = []
+
+
 @dataclass
 class RehearsalProgram:
     behaviour: str
@@ -66,6 +70,11 @@ class RehearsalProgram:
             taken = []
             while True:
                 taken.append(bytearray(64 << 20))
+        elif self.behaviour == "takes shared memory":  # which no rlimit counts
+            while True:
+                shared = mmap.mmap(-1, 64 << 20)
+                shared.write(bytes(64 << 20))
+                taken_forever.append(shared)
         elif self.behaviour == "crashes":
             ctypes.string_at(0)
         elif self.behaviour == "prints":

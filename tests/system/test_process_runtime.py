@@ -75,7 +75,7 @@ def test_two_vms_of_one_cpu_get_different_ones(runtime: ProcessRuntime) -> None:
         assert len(allowed) == 1 or bound[0] != bound[1]
 
 
-def test_the_cgroup_holds_all_processes_and_is_removed(runtime: ProcessRuntime, tmp_path: Path) -> None:
+def test_the_cgroup_holds_all_processes_has_the_last_word_and_is_removed(runtime: ProcessRuntime, tmp_path: Path) -> None:
     parent = cgroups.parent()
     vm = make_vm(memory=600 << 20, environment=rehearsal(tmp_path))
     with running(runtime, vm) as guest:
@@ -86,6 +86,11 @@ def test_the_cgroup_holds_all_processes_and_is_removed(runtime: ProcessRuntime, 
         folder = parent.folder / f"qvirt-{vm.id}"
         assert f"cgroup v{parent.version}" in limits
         assert cgroups.memory_limit(folder) == 600 << 20
+        status = guest.until_ended(guest.submit(method=Method.DECISION_DIAGRAM))
+        assert status.error is not None
+        assert status.error.code == "out_of_memory"
+        assert "SIGKILL" in status.error.message
+        assert guest.works()
         everybody = {guest.pid, *(worker.pid for worker in guest.workers)}
         assert everybody <= set(cgroups.members(folder))
     assert not folder.exists()
