@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -49,13 +50,27 @@ def _global(
     pass
 
 
+INTERRUPTED = 130
+"""What some versions of typer make of Ctrl-C."""
+
 # typer carried click as a dependency and later as a part of itself: the class is found from its child.
 _ClickException = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def main() -> None:
-    """Run the command line and exit with the documented status; no failure shows a traceback."""
-    sys.exit(_status())
+    """Run the command line and exit with the documented status; no failure shows a traceback.
+
+    A polite kill and a closed terminal are Ctrl-C: what runs is stopped and recorded first.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    status = _status()
+    sys.exit(_stopped() if status == INTERRUPTED else status)
+
+
+def _stopped() -> int:
+    output.note("qvirt: stopped")
+    return Cancelled.exit_status
 
 
 def _status() -> int:
@@ -67,8 +82,7 @@ def _status() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        output.note("qvirt: stopped")
-        return Cancelled.exit_status
+        return _stopped()
     except BrokenPipeError:
         # Whoever read our output has enough; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

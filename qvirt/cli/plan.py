@@ -9,7 +9,7 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output
-from qvirt.errors import DoesNotFit, QvirtError
+from qvirt.errors import QvirtError, from_info
 
 if TYPE_CHECKING:
     from qvirt.host.host import Host
@@ -80,7 +80,7 @@ def show_plans(
         if found is not None:
             plans.append((source.name, found))
             if found.refusal is not None:
-                failures.append(DoesNotFit(found.refusal, hint=found.refusal_hint))
+                failures.append(from_info(found.refusal))
     if format is option.OutputFormat.JSON:
         output.document("qvirt.plan/1", plans=[{"file": name, "plan": found} for name, found in plans])
     elif plans:

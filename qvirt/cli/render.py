@@ -219,10 +219,10 @@ def _plan_text(name: str, plan: Plan) -> str:
         f"{facts.clifford_share:.0%} Clifford\n"
         f"limits: {show_bytes(plan.memory_limit)} of memory, {plan.threads} "
         f"thread{'s' if plan.threads > 1 else ''}\n"
-        f"{'does not fit: ' + plan.refusal if plan.refusal else plan.reason}"
+        f"{plan.refusal.message if plan.refusal else plan.reason}"
     )
-    if plan.refusal_hint:
-        head += f"\n  hint: {plan.refusal_hint}"
+    if plan.refusal and plan.refusal.hint:
+        head += f"\n  hint: {plan.refusal.hint}"
     shown = table("use", "engine", "method", "precision", "memory", "time", "why", right=("memory", "time"))
     for use, e in _estimates(plan):
         time = (

@@ -84,7 +84,7 @@ class Race:
             self._begin()
             planned = await plan_of(worker, self._track)
             if planned.plan.refusal is not None:
-                raise DoesNotFit(planned.plan.refusal, hint=planned.plan.refusal_hint)
+                raise from_info(planned.plan.refusal)
             if planned.goes_on:
                 await self._follow(worker, planned.plan.stages[0].attempts[0], None)
             return planned

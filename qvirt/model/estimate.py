@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qvirt.errors import ErrorInfo
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.run import Method, Precision
 
@@ -63,7 +64,7 @@ class Plan:
     """The choice for one circuit: what is tried in which order, what else could be, and why.
 
     No stages means that the circuit was refused; ``refusal`` then holds the numbers and the nearest
-    thing that would fit.
+    thing that would fit, or says that no engine can do what is asked.
     """
 
     facts: CircuitFacts
@@ -73,5 +74,4 @@ class Plan:
     memory_limit: int
     threads: int
     reason: str
-    refusal: str | None
-    refusal_hint: str | None
+    refusal: ErrorInfo | None

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qvirt.errors import DoesNotFit, QvirtError, Unsupported
 from qvirt.model.calibration import Calibration
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
@@ -46,7 +47,11 @@ def plan(
     calibration: Calibration | None = None,
     parts: Sequence[CircuitFacts] = (),
 ) -> Plan:
-    """Choose for one circuit; ``parts`` are the facts of its independent parts, where it has several."""
+    """Choose for one circuit; ``parts`` are the facts of its independent parts, where it has several.
+
+    Raises Unsupported for an engine that there is not, UsageError for what is no observable of the circuit.
+    """
+    _check(facts, options)
     estimates, rejected = survey(facts, options, limits, calibration)
     divided = split.estimate(
         [survey(part, split.part_options(options), limits, calibration)[0] for part in parts], options, limits
@@ -57,7 +62,6 @@ def plan(
     gambles = [e for e in estimates if not e.certain]
     stages = _stages(safe, gambles, options, limits)
     chosen = {e.candidate for stage in stages for e in stage.attempts}
-    refusal, hint = (None, None) if stages else _refusal(facts, options, limits, rejected)
     return Plan(
         facts=facts,
         stages=stages,
@@ -68,9 +72,18 @@ def plan(
         memory_limit=limits.memory,
         threads=limits.threads,
         reason=_reason(safe, stages),
-        refusal=refusal,
-        refusal_hint=hint,
+        refusal=None if stages else _refusal(facts, options, limits, rejected).info(),
     )
+
+
+def _check(facts: CircuitFacts, options: RunOptions) -> None:
+    if options.engine not in (None, split.CANDIDATE.engine):
+        simulator(options.engine)
+    if options.observables:
+        from qvirt.simulators.observables import parse_observable
+
+        for text in options.observables:
+            parse_observable(text, facts.num_qubits)
 
 
 def survey(
@@ -201,15 +214,17 @@ def _reason(safe: Estimate | None, stages: tuple[Stage, ...]) -> str:
 
 def _refusal(
     facts: CircuitFacts, options: RunOptions, limits: Limits, rejected: list[Rejection]
-) -> tuple[str, str]:
+) -> QvirtError:
     reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected if "needs" in r.reason)
     if not reasons:
-        reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected) or "no engine was asked for"
-        return f"no method can do this: {reasons}", "leave out --engine, --method or --precision"
+        reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected) or "the engine has no such method"
+        return Unsupported(
+            f"no method can do this: {reasons}", hint="leave out --engine, --method or --precision"
+        )
     amplitude = (options.precision or Precision.SINGLE).amplitude_bytes
     nearest = max(0, (limits.memory // amplitude).bit_length() - 1)
-    return (
+    return DoesNotFit(
         f"{facts.num_qubits} qubits do not fit: {reasons}",
-        f"a dense circuit of up to {nearest} qubits fits in {show_bytes(limits.memory)}; "
+        hint=f"a dense circuit of up to {nearest} qubits fits in {show_bytes(limits.memory)}; "
         "give more with --memory-limit, or use fewer qubits",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from qvirt.errors import UsageError
 from qvirt.model.calibration import Calibration
 from qvirt.model.circuit import CircuitFacts, Format
 from qvirt.model.estimate import Candidate, Estimate
@@ -76,6 +77,7 @@ def engines(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     def use(*made: Engine) -> None:
         found = {engine.name: engine for engine in made}
         monkeypatch.setattr(choice, "simulators", lambda: found)
+        monkeypatch.setattr(choice, "simulator", found.__getitem__)
         monkeypatch.setattr(choice, "installed", lambda name: found[name].installed)
 
     return use
@@ -159,8 +161,9 @@ def test_nothing_that_fits_is_refused_with_the_numbers(engines) -> None:  # type
     engines(Engine("dense", memory=16 << 30))
     plan = choice.plan(FACTS, RunOptions(), LIMITS)
     assert plan.stages == ()
-    assert "16.0 GiB" in (plan.refusal or "")
-    assert "27 qubits" in (plan.refusal_hint or "")
+    assert plan.refusal is not None
+    assert (plan.refusal.code, "16.0 GiB" in plan.refusal.message) == ("does_not_fit", True)
+    assert "27 qubits" in (plan.refusal.hint or "")
 
 
 def test_exact_values_are_not_computed_in_single_precision_unasked(engines) -> None:  # type: ignore[no-untyped-def]
@@ -177,6 +180,15 @@ def test_what_was_asked_for_is_what_is_used(engines) -> None:  # type: ignore[no
     assert order(RunOptions(method=Method.MPS)) == [["b"]]
     assert order(RunOptions(precision=DOUBLE)) == [["b"]]
     assert order(RunOptions(engine="a", method=Method.MPS)) == []
+
+
+def test_what_no_engine_can_do_is_not_said_to_be_too_large(engines) -> None:  # type: ignore[no-untyped-def]
+    engines(Engine("a", refuses="not a Clifford circuit"))
+    plan = choice.plan(FACTS, RunOptions(), LIMITS)
+    assert plan.refusal is not None
+    assert (plan.refusal.code, "not a Clifford" in plan.refusal.message) == ("unsupported", True)
+    with pytest.raises(UsageError, match="ZZ"):
+        choice.plan(FACTS, RunOptions(observables=("ZZ",)), LIMITS)
 
 
 def test_approximate_methods_are_used_only_when_asked_for(engines) -> None:  # type: ignore[no-untyped-def]
