@@ -200,8 +200,7 @@ def test_kill_9_of_the_owner_leaves_no_process(machine: Runtime, vm: VM, tmp_pat
         owner.communicate()
     until(lambda: not _named_after(vm.id))
     until(lambda: not any(map(lives, workers)))
-    found = machine.inspect(handle)
-    assert found.state is not VMState.RUNNING
+    until(lambda: machine.inspect(handle).state is VMState.FAILED)
     machine.destroy(handle)
     assert list((tmp_path / "home" / "vms").iterdir()) == []
 
