@@ -13,9 +13,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,7 +67,9 @@ class QsimSimulator:
     stops_by_itself = False
 
     def version(self) -> str | None:
-        return version("qsimcirq") if importlib.util.find_spec("qsimcirq") else None
+        with suppress(PackageNotFoundError):
+            return version("qsimcirq")
+        return None
 
     def candidates(self) -> tuple[Candidate, ...]:
         return (CANDIDATE,)
