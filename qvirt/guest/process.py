@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -20,6 +21,11 @@ from qvirt.units import show_bytes
 
 TAIL = 4096
 """Octets of what a worker printed last that are kept to explain its death."""
+
+LAST_LINE = 300
+
+EXIT_SECONDS = 0.3
+"""A worker that hangs up has this long to end by itself, so that the reason is its own."""
 
 OUT_OF_MEMORY = (b"bad_alloc", b"memory allocation of", b"MemoryError", b"Cannot allocate memory")
 
@@ -91,11 +97,15 @@ class WorkerProcess:
     async def _listen(self) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=self._spawned.socket, limit=1 << 20)
         self._writer.set_result(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 header = await reader.readexactly(messages.HEADER.size)
-                self._take(messages.reply(await reader.readexactly(messages.length(header))))
-        self.kill()
+                body = await reader.readexactly(messages.length(header))
+                try:
+                    self._take(messages.reply(body))
+                except msgspec.MsgspecError as error:
+                    self._tail += f"\nwhat it said is no reply: {error}".encode()
+                    break
         await self._bury()
         writer.close()
         self._ready.set()
@@ -115,7 +125,10 @@ class WorkerProcess:
 
     async def _bury(self) -> None:
         """Waited for here and nowhere else, on the loop's thread, so that no signal meets a reused number."""
+        deadline = time.monotonic() + EXIT_SECONDS
         while not (found := os.wait4(self.pid, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                self.kill()
             await asyncio.sleep(0.002)
         spawn.buried(self.pid)
         code = os.waitstatus_to_exitcode(found[1])
@@ -130,7 +143,10 @@ class WorkerProcess:
         killed_by_kernel = code == -signal.SIGKILL and oom_kills() > self._oom_kills
         if killed_by_kernel or any(sign in self._tail for sign in OUT_OF_MEMORY):
             return OutOfMemory(f"{text}: memory ran out", hint="give the VM more memory, or use fewer qubits")
-        return EngineFailed(text)
+        said = self._tail.decode("utf-8", "replace").split("\n")
+        # An error of Python ends with its reason; native code says it before the trace that follows.
+        line = next(filter(None, said if code < 0 else reversed(said)), "")[:LAST_LINE]
+        return EngineFailed(text, hint=f"it said: {line}" if line else None)
 
     async def _copy(self) -> None:
         output = asyncio.StreamReader()
