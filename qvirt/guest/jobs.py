@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import time
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from qvirt.errors import (
@@ -26,9 +28,11 @@ from qvirt.errors import (
 from qvirt.guest.orders import Orders
 from qvirt.guest.track import Track
 from qvirt.model.job import TRANSITIONS, JobState
-from qvirt.model.order import Order, OrderStatus
+from qvirt.model.order import Answer, Order, OrderStatus
 from qvirt.model.wire import to_json
 from qvirt.units import show_seconds
+
+logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 64
 MAX_KEPT = 32
@@ -82,7 +86,7 @@ class Jobs:
         self._orders = orders
         self._entries: dict[str, Entry] = {}
         self._queue: deque[Entry] = deque()
-        self._running: tuple[Entry, asyncio.Task[None]] | None = None
+        self._running: tuple[Entry, asyncio.Task[Answer]] | None = None
         self.ended: Counter[JobState] = Counter()
         self.busy_seconds = 0.0
 
@@ -161,28 +165,29 @@ class Jobs:
             entry = self._queue.popleft()
             entry.track.start(time.monotonic())
             entry.move(JobState.STARTING)
-            self._running = entry, asyncio.ensure_future(self._run(entry))
+            limit = _TimeLimit(entry)
+            task = asyncio.ensure_future(self._orders.carry_out(entry.order, entry.track, limit.begin))
+            self._running = entry, task
+            # A callback, because a task that is cancelled before its first step runs no line of its own.
+            task.add_done_callback(partial(self._done, entry, limit))
 
-    async def _run(self, entry: Entry) -> None:
-        limit = _TimeLimit(entry)
-        try:
-            answer = await self._orders.carry_out(entry.order, entry.track, limit.begin)
-            entry.answer = to_json(answer)
-            self._end(entry, JobState.COMPLETED)
-        except asyncio.CancelledError:
+    def _done(self, entry: Entry, limit: _TimeLimit, task: asyncio.Task[Answer]) -> None:
+        limit.end()
+        if task.cancelled():
             if limit.passed is None:
                 self._end(entry, JobState.CANCELLED, Cancelled("cancelled while it ran"))
             else:
                 self._end(entry, JobState.TIMED_OUT, limit.passed)
-        except QvirtError as error:
+        elif (error := task.exception()) is None:
+            entry.answer = to_json(task.result())
+            self._end(entry, JobState.COMPLETED)
+        elif isinstance(error, QvirtError):
             self._end(entry, JobState.FAILED, error)
-        except Exception as error:
+        else:
+            logger.error("order %s", entry.order.id, exc_info=error)
             self._end(entry, JobState.FAILED, EngineFailed(f"the VM failed: {error!r}"))
-            raise
-        finally:
-            limit.end()
-            self._running = None
-            self._next()
+        self._running = None
+        self._next()
 
     def _end(self, entry: Entry, state: JobState, error: QvirtError | None = None) -> None:
         entry.order = replace(entry.order, source=None)
@@ -215,15 +220,16 @@ def _size(order: Order) -> int:
 
 
 class _TimeLimit:
-    """Cancels the task that it was made in when the order's time limit has passed since ``begin``."""
+    """Cancels the task that has called ``begin`` when the order's time limit has passed since."""
 
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
-        self._task = asyncio.current_task()
+        self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.passed: TimedOut | None = None
 
     def begin(self) -> None:
+        self._task = asyncio.current_task()
         self._entry.move(JobState.RUNNING)
         limit = self._entry.order.options.time_limit
         if limit is not None:
