@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction
@@ -43,14 +43,15 @@ def lower(circuit: QuantumCircuit, basis: frozenset[str], largest_unitary: int =
     """``circuit`` in the gates named in ``basis``; the circuit itself where it needs no change.
 
     Of the gates named ``unitary`` only those on up to ``largest_unitary`` qubits are in the basis. Time
-    is linear in the length of what comes out. Raises Unsupported naming a gate that has neither a
-    definition nor a matrix.
+    is linear in the length of what comes out. Without ``u`` and ``unitary`` in the basis, gates
+    become Clifford gates where they are (up to a global phase), else rotations about Z. Raises Unsupported
+    naming a gate that cannot be taken apart.
     """
 
     def keep(step: CircuitInstruction) -> bool:
         return step.name in basis and (step.name != "unitary" or len(step.qubits) <= largest_unitary)
 
-    return _Lowering(keep, unitary="unitary" in basis).circuit(circuit)
+    return _Lowering(keep, basis).circuit(circuit)
 
 
 def lower_to_two_qubit(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -59,15 +60,15 @@ def lower_to_two_qubit(circuit: QuantumCircuit) -> QuantumCircuit:
     Noise follows the gates of this form, before an engine lowers it further, so that what a noisy
     circuit does is the same on every engine.
     """
-    return _Lowering(lambda step: len(step.qubits) <= 2, unitary=True).circuit(circuit)
+    return _Lowering(lambda step: len(step.qubits) <= 2, frozenset({"u", "unitary"})).circuit(circuit)
 
 
 class _Lowering:
     """Fragments are kept by gate, so that a gate met again costs only its copy."""
 
-    def __init__(self, keep: Keep, unitary: bool) -> None:
+    def __init__(self, keep: Keep, basis: frozenset[str]) -> None:
         self._keep = keep
-        self._unitary = unitary
+        self._basis = basis
         self._fragments: dict[Hashable, _Fragment] = {}
         self._alive: list[object] = []
 
@@ -125,12 +126,43 @@ class _Lowering:
         return _Fragment(steps, phase)
 
     def _definition(self, operation: Any) -> QuantumCircuit:
+        if not {"u", "unitary"} & self._basis and operation.num_qubits <= 2:
+            body = _clifford(operation)
+            if body is not None:
+                return body
         definition: QuantumCircuit | None = getattr(operation, "definition", None)
-        if definition is not None:
+        if definition is None and hasattr(operation, "__array__"):
+            definition = self._from_matrix(operation)
+        if definition is None:
+            raise Unsupported(f"the gate {operation.name!r} cannot be taken apart for this engine")
+        return definition
+
+    def _from_matrix(self, operation: Any) -> QuantumCircuit | None:
+        from qiskit.circuit.library import UnitaryGate
+        from qiskit.synthesis import OneQubitEulerDecomposer
+
+        gate = UnitaryGate(operation.to_matrix())
+        if "unitary" in self._basis:
+            body = QuantumCircuit(operation.num_qubits)
+            body.append(gate, body.qubits)
+            return body
+        if operation.name not in ("u", "cx"):
+            definition: QuantumCircuit = gate.definition
             return definition
-        if hasattr(operation, "__array__"):
-            return _from_matrix(operation, self._unitary)
-        raise Unsupported(f"the gate {operation.name!r} has neither a definition nor a matrix")
+        if operation.name == "u" and "rz" in self._basis:
+            return cast(QuantumCircuit, OneQubitEulerDecomposer("ZSX")(gate.to_matrix()))
+        return None
+
+
+def _clifford(operation: Any) -> QuantumCircuit | None:
+    """In Clifford gates, up to a global phase; None where it is no Clifford gate."""
+    from qiskit.exceptions import QiskitError
+    from qiskit.quantum_info import Clifford
+
+    try:
+        return cast(QuantumCircuit, Clifford.from_matrix(operation.to_matrix()).to_circuit())
+    except (QiskitError, AttributeError):
+        return None
 
 
 def _is_custom(operation: Any) -> bool:
@@ -146,15 +178,3 @@ def _key(step: CircuitInstruction) -> Hashable:
     if isinstance(operation, ControlledGate) and not _is_custom(operation):
         return type(operation), operation.num_qubits, tuple(operation.params), operation.ctrl_state
     return id(operation)
-
-
-def _from_matrix(operation: Any, as_unitary: bool) -> QuantumCircuit:
-    from qiskit.circuit.library import UnitaryGate
-
-    gate = UnitaryGate(operation.to_matrix())
-    body = QuantumCircuit(operation.num_qubits)
-    if as_unitary:
-        body.append(gate, body.qubits)
-        return body
-    definition: QuantumCircuit = gate.definition
-    return definition

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from qiskit import QuantumCircuit, qasm2
 from qiskit.circuit import Gate, Parameter
@@ -13,7 +15,7 @@ from qiskit.circuit.library import (
     RYGate,
     UnitaryGate,
 )
-from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
+from qiskit.quantum_info import Operator, SparsePauliOp, random_clifford, random_unitary
 
 from qvirt.errors import Unsupported
 from qvirt.simulators.lowering import _Lowering, lower, lower_to_two_qubit
@@ -147,6 +149,35 @@ def test_a_gate_known_by_its_matrix_alone() -> None:
     assert Operator(lower(circuit, CX_U)).equiv(Operator(HGate()))
 
 
+CLIFFORD = frozenset({"h", "s", "sdg", "x", "y", "z", "cx", "cz", "swap"})
+
+
+def test_clifford_gates_of_any_form_become_clifford_gates() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.u(math.pi / 2 + 1e-9, 0, math.pi, 0)
+    circuit.rx(-math.pi / 2, 1)
+    circuit.cp(math.pi, 0, 1)
+    circuit.crx(2 * math.pi, 1, 0)
+    circuit.rzz(math.pi / 2, 0, 1)
+    circuit.unitary(random_clifford(2, seed=5).to_matrix(), [1, 0])
+    lowered = lower(circuit, CLIFFORD)
+    assert _names(lowered) <= CLIFFORD
+    assert Operator(lowered).equiv(Operator(circuit))
+
+
+def test_other_gates_become_rotations_about_z() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.u(0.1, 0.2, 0.3, 0)
+    circuit.ry(0.4, 1)
+    circuit.crx(0.3, 1, 0)
+    basis = CLIFFORD | {"sx", "rz", "t", "tdg"}
+    lowered = lower(circuit, basis)
+    assert _names(lowered) <= basis
+    assert Operator(lowered).equiv(Operator(circuit))
+    with pytest.raises(Unsupported, match="'u'"):
+        lower(circuit, CLIFFORD)
+
+
 def test_a_gate_that_nothing_is_known_of_is_refused_by_name() -> None:
     circuit = QuantumCircuit(1)
     circuit.append(Gate("mystery", 1, []), [0])
@@ -159,6 +190,6 @@ def test_repeated_gates_share_one_expansion() -> None:
     for _ in range(50):
         circuit.append(MCXGate(3), [0, 1, 2, 3])
         circuit.cu(0.1, 0.2, 0.3, 0.4, 0, 1)
-    lowering = _Lowering(lambda step: step.name in CX_U, unitary=False)
+    lowering = _Lowering(lambda step: step.name in CX_U, CX_U)
     assert Operator(lowering.circuit(circuit)) == Operator(circuit)
     assert len(lowering._fragments) < 20
