@@ -8,7 +8,7 @@ and at most twice that of a neighbouring cut (one more qubit on one side).
 from __future__ import annotations
 
 _STATE_BITS = {
-    **dict.fromkeys(("swap", "iswap", "dcx", "cswap", "xx_plus_yy", "xx_minus_yy"), 2),
+    **dict.fromkeys(("swap", "iswap", "dcx", "cswap", "rcccx", "xx_plus_yy", "xx_minus_yy"), 2),
     **dict.fromkeys(("cx", "cy", "cz", "ch", "cs", "csdg", "csx", "cp", "cu1", "crx", "cry", "crz"), 1),
     **dict.fromkeys(("cu", "cu3", "rxx", "ryy", "rzz", "rzx", "ecr"), 1),
     **dict.fromkeys(("ccx", "ccz", "mcx", "c3sx", "mcphase"), 1),
