@@ -56,6 +56,25 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
             Capabilities(qvirt.__version__, engines, machine.memory, machine.cpus, MAX_QUEUED, LARGEST_BODY)
         )
 
+    @guarded.get("/metrics", **openapi.METRICS)
+    async def metrics() -> Response:
+        from qvirt.guest.metrics import text  # here, because it would slow down every start
+
+        return Response(text(jobs, pool, machine), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @guarded.get("/openapi.json", include_in_schema=False)
+    async def described() -> Response:
+        return _json(openapi.document(app))
+
+    _order_routes(guarded, jobs)
+    app.include_router(guarded)
+    app.add_exception_handler(QvirtError, _failed)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    return app
+
+
+def _order_routes(guarded: APIRouter, jobs: Jobs) -> None:
     @guarded.post("/v1/jobs", **openapi.SUBMIT)
     async def submit(request: Request) -> Response:
         return _json(jobs.submit(from_json(await _body(request), Order)), 202)
@@ -75,22 +94,6 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
     @guarded.get("/v1/jobs/{order_id}/state", **openapi.STATE)
     async def state(order_id: str) -> Response:
         return FileResponse(jobs.state_file(order_id), media_type="application/octet-stream")
-
-    @guarded.get("/metrics", **openapi.METRICS)
-    async def metrics() -> Response:
-        from qvirt.guest.metrics import text  # here, because it would slow down every start
-
-        return Response(text(jobs, pool, machine), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @guarded.get("/openapi.json", include_in_schema=False)
-    async def described() -> Response:
-        return _json(openapi.document(app))
-
-    app.include_router(guarded)
-    app.add_exception_handler(QvirtError, _failed)
-    app.add_exception_handler(StarletteHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    return app
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +23,10 @@ from qvirt.model.vm import VM, Endpoint, Handle, VMSpec, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes import cgroups
+from qvirt.runtimes.confinement import free_cpus, held, hold
 from qvirt.runtimes.contract import Availability, Inspection, Stats
 from qvirt.runtimes.environment import guest_environment
 from qvirt.runtimes.pids import birth
-from qvirt.units import show_bytes
 
 HANDLE_VERSION = 1
 PAUSE = 0.003
@@ -42,6 +41,10 @@ class Machine:
 
     spec: VMSpec
     cgroup: str | None
+
+    @property
+    def group(self) -> Path | None:
+        return None if self.cgroup is None else Path(self.cgroup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,14 @@ class ProcessRuntime:
         if self._running(handle) is not None:
             return handle
         machine = self._machine(handle)
-        cpus = self._free_cpus(machine.spec.cpus)
+        cpus = free_cpus(machine.spec.cpus, self._taken_cpus())
         guest = self._spawn(handle, machine.spec, len(cpus) or machine.spec.cpus)
         _children[self._paths.vm(handle.vm)] = guest
         try:
             running = Running(guest.pid, birth(guest.pid) or "none", cpus)
             _write(self._paths.vm_process(handle.vm), to_json(running))
             with suppress(ProcessLookupError, BrokenPipeError):  # it has ended: ``inspect`` tells
-                _hold(guest.pid, machine, cpus)
+                hold(guest.pid, machine.spec.memory, machine.group, cpus)
                 assert guest.stdin is not None  # noqa: S101
                 guest.stdin.write(b"\n")  # the limits hold: it may begin
                 guest.stdin.flush()
@@ -119,16 +122,17 @@ class ProcessRuntime:
     def destroy(self, handle: Handle) -> None:
         self.stop(handle)
         with suppress(VMFailed):
-            group = self._machine(handle).cgroup
+            group = self._machine(handle).group
             if group is not None:
-                cgroups.remove(Path(group))
+                cgroups.remove(group)
         self._paths.vm_socket(handle.vm).unlink(missing_ok=True)
         shutil.rmtree(self._paths.vm(handle.vm), ignore_errors=True)
 
     def inspect(self, handle: Handle) -> Inspection:
         running = self._running(handle)
         if running is not None:
-            limits = tuple(_limits(running, self._machine(handle)))
+            machine = self._machine(handle)
+            limits = tuple(held(running.pid, machine.spec.memory, machine.group))
             return Inspection(VMState.RUNNING, running.pid, limits=limits)
         if not self._paths.vm_process(handle.vm).exists():
             return Inspection(VMState.STOPPED)
@@ -213,43 +217,12 @@ class ProcessRuntime:
             time.sleep(PAUSE)
         return True
 
-    def _free_cpus(self, count: int) -> tuple[int, ...]:
-        """Those of our CPUs that the fewest other VMs are bound to; none where CPUs cannot be bound."""
-        if not hasattr(os, "sched_getaffinity"):
-            return ()
-        others = filter(None, map(_read_running, self._paths.vms.glob("*/process.json")))
-        taken = Counter(cpu for running in others for cpu in running.cpus)
-        return tuple(sorted(sorted(os.sched_getaffinity(0)), key=lambda cpu: taken[cpu])[:count])
-
-
-def _hold(pid: int, machine: Machine, cpus: tuple[int, ...]) -> None:
-    """Put the limits in place. Where the cgroup cannot be had the workers' own rlimits must do."""
-    if cpus:
-        os.sched_setaffinity(pid, cpus)
-    if machine.cgroup is not None:
-        group = Path(machine.cgroup)
-        try:
-            cgroups.create(group, machine.spec.memory)
-            cgroups.enter(group, pid)
-        except OSError:
-            cgroups.remove(group)
-
-
-def _limits(running: Running, machine: Machine) -> Iterator[str]:
-    """What holds now, as the system says it."""
-    group = Path(machine.cgroup) if machine.cgroup else None
-    if group is not None and running.pid in cgroups.members(group):
-        limit = cgroups.memory_limit(group)
-        yield f"memory: {show_bytes(limit or 0)} (cgroup v{cgroups.version(group)})"
-    elif sys.platform == "linux":
-        yield f"memory: {show_bytes(machine.spec.memory)} (RLIMIT_DATA of each worker)"
-    if hasattr(os, "sched_getaffinity"):
-        with suppress(ProcessLookupError):
-            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(running.pid))))
-            yield f"cpus: {cpus} (affinity)"
-    with suppress(OSError):
-        if "NoNewPrivs:\t1" in Path(f"/proc/{running.pid}/status").read_text():
-            yield "privileges: none can be gained (no_new_privs)"
+    def _taken_cpus(self) -> Iterator[int]:
+        """The CPUs that the VMs of this state directory are bound to, one after another."""
+        for path in self._paths.vms.glob("*/process.json"):
+            running = _read_running(path)
+            if running is not None:
+                yield from running.cpus
 
 
 def _last_word(code: int | None) -> str:
