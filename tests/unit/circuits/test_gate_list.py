@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from circuit_files import read
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
-from qvirt.circuits import dump
+from qvirt.circuits import ParseLimits, dump
 from qvirt.circuits.formats.gate_list import ALIASES, SCHEMA
 from qvirt.circuits.standard_gates import standard_gates
 from qvirt.errors import CircuitError
@@ -90,3 +92,14 @@ def test_the_schema_names_every_field() -> None:
     assert definitions["GateList"]["properties"].keys() == {"num_qubits", "gates", "num_clbits", "name"}
     assert definitions["GateEntry"]["properties"].keys() == {"type", "qubits", "params", "clbits"}
     assert definitions["GateList"]["required"] == ["num_qubits", "gates"]
+
+
+def test_the_documented_example_and_limits() -> None:
+    text = (Path(__file__).parents[3] / "docs/circuits.md").read_text("utf-8")
+    example = text[text.index("    {\n") : text.index("\n\n| field")]
+    assert read(example).facts.operations == {"h": 1, "cx": 1, "rzz": 1, "measure": 2}
+    for field in fields(ParseLimits):
+        value = 32 if field.name == "bytes" else field.default
+        assert f"| {value:,} " in text, field.name
+    for alias, name in ALIASES.items():
+        assert f"`{alias.upper()}` (`{name.upper()}`)" in text
