@@ -37,6 +37,8 @@ _KEPT = (Measure, Reset, Barrier, Delay, UnitaryGate, Store, BreakLoopOp, Contin
 _MANY_CONTROLS = (MCXGate, C4XGate, MCPhaseGate)
 """Engines know these with every control on 1; some of their subclasses have ancillas besides."""
 
+_MOST_BODIES = 10_000
+
 _Steps = Iterable[tuple[CircuitInstruction, tuple[Bit, ...], tuple[Bit, ...]]]
 
 
@@ -176,6 +178,8 @@ class _Opening:
         else:
             key = (step.name, *step.params)
             if key not in self.bodies:
+                if len(self.bodies) >= _MOST_BODIES:
+                    self.bodies.clear()
                 self.bodies[key] = _body(_definition(operation))
             yield self.bodies[key]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from circuit_files import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.circuit.random import random_circuit
+from qiskit.qpy import common
 from qiskit.quantum_info import Operator
 
 from qvirt.circuits import ParseLimits, dump
@@ -66,12 +69,8 @@ def test_control_flow_goes_through_openqasm3_and_qpy() -> None:
         dump(circuit, Format.OPENQASM2)
 
 
-@pytest.mark.parametrize("version", [13, 16, 17])
+@pytest.mark.parametrize("version", range(common.QPY_COMPATIBILITY_VERSION, common.QPY_VERSION + 1))
 def test_older_qpy(version: int) -> None:
-    import io
-
-    from qiskit import qpy
-
     circuit = random_circuit(3, 3, seed=version)
     stream = io.BytesIO()
     qpy.dump(circuit, stream, version=version)
