@@ -33,8 +33,9 @@ class CircuitFacts:
     ``depth`` counts gates, measurements and resets, not barriers. Control-flow bodies are counted
     once. ``passes`` is the number of sweeps over a state vector after greedy fusion into blocks of up
     to four qubits. ``bond_bits`` bounds from above log2 of the bond dimension that a matrix product
-    state in qubit order needs at its worst cut; ``bond_cost`` is the sum over the two-qubit gates of
-    8 to the power of the bound at the cut they act on (the work of one contraction and SVD).
+    state in qubit order needs at its worst cut; ``bond_cost`` is the sum over the gates on two
+    and more qubits of 8 to the power of the bound at each cut they cross (the work of one contraction
+    and SVD).
     """
 
     format: Format
