@@ -57,6 +57,12 @@ class Readings:
             column[shots[generator.random(candidates) * highest < rate]] ^= bit
         return Readings(rows)
 
+    def over(self, bits: int, written: Iterable[int]) -> Readings:
+        """The clbits that were not ``written`` hold what they hold in ``bits``."""
+        width = self.rows.shape[1]
+        kept = bits & ~sum(1 << clbit for clbit in written)
+        return Readings(self.rows | np.frombuffer(kept.to_bytes(width, "little"), np.uint8))
+
 
 def read_bits(bits: NDArray[Any], clbit_of: Mapping[int, int], num_clbits: int) -> Readings:
     """Qubits as 0 and 1 (or bool), shape (shots, qubits), read into the clbits."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.simulators.branching import CANNOT_RUN
 from qvirt.simulators.contract import Constants
 from qvirt.simulators.sampling import probabilities_refusal, reading_memory
 
@@ -23,7 +24,6 @@ MOST_QUBITS = 4096
 
 MOST_STATE_QUBITS = 30
 _BASE_MEMORY = 32 << 20
-_CANNOT_RUN = {"while_loop", "for_loop", "switch_case", "break_loop", "continue_loop", "store", "box"}
 
 
 class DecisionDiagramSimulator:
@@ -43,7 +43,7 @@ class DecisionDiagramSimulator:
             return f"it holds up to {MOST_QUBITS} qubits"
         if options.noise is not None and options.noise.on_gates:
             return "it has no noise on gates"
-        if unknown := sorted(_CANNOT_RUN & facts.operations.keys()):
+        if unknown := sorted(CANNOT_RUN & facts.operations.keys()):
             return f"it cannot run {unknown[0]}"
         if options.state and facts.num_qubits > MOST_STATE_QUBITS:
             return f"the state of {facts.num_qubits} qubits is too large to be written out"

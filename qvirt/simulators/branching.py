@@ -1,0 +1,179 @@
+"""Circuits with measurements, resets and conditions in the middle, run once per history and not per shot.
+
+A measurement splits the shots between its two outcomes, and each of these branches is run once for all
+of its shots, so that the work grows with the histories that differ. What a state is and what gates do
+to it is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Clbit, Qubit
+
+from qvirt.model.run import Noise
+from qvirt.simulators.conditions import holds
+from qvirt.simulators.workload import TerminalForm
+
+CANNOT_RUN = frozenset(
+    {"while_loop", "for_loop", "switch_case", "break_loop", "continue_loop", "store", "box"}
+)
+"""Of the operations that are no gates, those that are not known here."""
+
+State = TypeVar("State")
+
+
+class Evolution(Protocol[State]):
+    """A state given to ``apply``, ``flip`` or ``collapse`` is used up; ``shared`` makes a second of it."""
+
+    def apply(self, state: State, step: CircuitInstruction, wires: Sequence[int]) -> State: ...
+
+    def flip(self, state: State, wire: int) -> State: ...
+
+    def chance_of_one(self, state: State, wire: int) -> float: ...
+
+    def collapse(self, state: State, wire: int, outcome: int, chance: float) -> State:
+        """The state after ``outcome``, which had ``chance``, was read."""
+
+    def shared(self, state: State) -> State: ...
+
+    def drop(self, state: State) -> None: ...
+
+
+@dataclass(slots=True)
+class Block:
+    """A circuit, or the body of an if, on numbered qubits and clbits; ``position`` is the next step's."""
+
+    steps: Sequence[CircuitInstruction]
+    qubit: Mapping[Qubit, int]
+    clbit: Mapping[Clbit, int]
+    position: int = 0
+
+    @classmethod
+    def of(cls, circuit: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int]) -> Block:
+        return cls(
+            circuit.data,
+            dict(zip(circuit.qubits, qubits, strict=True)),
+            dict(zip(circuit.clbits, clbits, strict=True)),
+        )
+
+    def next(self) -> CircuitInstruction | None:
+        if self.position == len(self.steps):
+            return None
+        self.position += 1
+        return self.steps[self.position - 1]
+
+
+@dataclass(slots=True)
+class Branch(Generic[State]):
+    """``bits`` was read so far in ``shots`` of the shots; ``rest`` is the stack of blocks still to run.
+
+    ``wire_of`` says where each qubit is after the swaps, which are not carried out: a swap of distant
+    qubits costs a decision diagram much, and renaming them nothing.
+    """
+
+    state: State
+    wire_of: list[int]
+    bits: int
+    shots: int
+    rest: list[Block]
+
+    def split(self, state: State, bits: int, shots: int) -> Branch[State]:
+        return Branch(state, list(self.wire_of), bits, shots, [replace(block) for block in self.rest])
+
+
+class Branches(Generic[State]):
+    """The branches that are not yet at their end, depth first, so that there are few at a time."""
+
+    def __init__(
+        self,
+        evolution: Evolution[State],
+        first: Branch[State],
+        noise: Noise | None,
+        generator: np.random.Generator,
+    ) -> None:
+        self._evolution = evolution
+        self._noise = noise
+        self._generator = generator
+        self.open = [first]
+
+    @property
+    def current(self) -> Branch[State]:
+        return self.open[-1]
+
+    def step(self) -> Branch[State] | None:
+        """Do the next step of the current branch; the branch itself if it is at its end."""
+        branch = self.open[-1]
+        block = branch.rest[-1]
+        step = block.next()
+        if step is None:
+            branch.rest.pop()
+            return None if branch.rest else self.open.pop()
+        qubits = [block.qubit[qubit] for qubit in step.qubits]
+        wires = [branch.wire_of[qubit] for qubit in qubits]
+        if step.name == "swap":
+            branch.wire_of[qubits[0]], branch.wire_of[qubits[1]] = wires[1], wires[0]
+        elif step.name == "measure":
+            self._measure(branch, wires[0], block.clbit[step.clbits[0]])
+        elif step.name == "reset":
+            self._measure(branch, wires[0], None)
+        elif step.name == "if_else":
+            self._enter(branch, block, step, qubits)
+        elif step.name not in ("barrier", "delay"):
+            branch.state = self._evolution.apply(branch.state, step, wires)
+        return None
+
+    def _enter(
+        self, branch: Branch[State], block: Block, step: CircuitInstruction, qubits: list[int]
+    ) -> None:
+        chosen = 0 if holds(step.operation.condition, branch.bits, block.clbit) else 1
+        if chosen < len(step.operation.blocks):
+            clbits = [block.clbit[clbit] for clbit in step.clbits]
+            branch.rest.append(Block.of(step.operation.blocks[chosen], qubits, clbits))
+
+    def _measure(self, branch: Branch[State], wire: int, clbit: int | None) -> None:
+        """Split the branch by what is found; without a clbit the wire is put back to 0."""
+        evolution = self._evolution
+        self.open.pop()
+        one = evolution.chance_of_one(branch.state, wire)
+        ones = int(self._generator.binomial(branch.shots, one))
+        for outcome, shots, chance in ((0, branch.shots - ones, 1.0 - one), (1, ones, one)):
+            if not shots:
+                continue
+            state = evolution.collapse(evolution.shared(branch.state), wire, outcome, chance)
+            if clbit is None:
+                state = evolution.flip(state, wire) if outcome else state
+                self.open.append(branch.split(state, branch.bits, shots))
+                continue
+            for read, readers in self._misread(outcome, shots):
+                bits = branch.bits & ~(1 << clbit) | read << clbit
+                self.open.append(branch.split(evolution.shared(state), bits, readers))
+            evolution.drop(state)
+        evolution.drop(branch.state)
+
+    def _misread(self, outcome: int, shots: int) -> Iterator[tuple[int, int]]:
+        """What is read instead of ``outcome``, and in how many of the shots."""
+        noise = self._noise
+        rate = (noise.readout_1to0 if outcome else noise.readout_0to1) if noise else 0.0
+        wrong = int(self._generator.binomial(shots, rate))
+        yield from ((read, n) for read, n in ((outcome, shots - wrong), (1 - outcome, wrong)) if n)
+
+
+def without_last_readings(circuit: QuantumCircuit) -> TerminalForm:
+    """A dynamic circuit without the measurements that it ends with, which need no branches."""
+    end = len(circuit.data)
+    while end and circuit.data[end - 1].name in ("measure", "barrier"):
+        end -= 1
+    rest = circuit.copy_empty_like()
+    for step in circuit.data[:end]:
+        rest._append(step)
+    clbit_of = {
+        circuit.find_bit(step.clbits[0]).index: circuit.find_bit(step.qubits[0]).index
+        for step in circuit.data[end:]
+        if step.name == "measure"
+    }
+    return TerminalForm(rest, clbit_of)
