@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from qvirt.guest import confine, spawn
+from qvirt.guest import spawn
 
 
 def arguments() -> argparse.Namespace:
@@ -39,12 +39,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     asked = arguments()
-    confine.no_new_privileges()
     os.umask(0o077)
     if asked.lifeline and not os.read(0, 1):
         return
-    token = asked.token_file.read_text().strip()
-    listener = _listen(asked.socket, asked.port)
+
+    def start() -> spawn.Spawned:
+        return spawn.spawn(threads=asked.cpus, cold=asked.spares == 0)
 
     def end(*_: object) -> None:
         spawn.end_all()
@@ -52,23 +52,21 @@ def main() -> None:
             asked.socket.unlink(missing_ok=True)
         os._exit(0)
 
+    first = start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    listener = _listen(asked.socket, asked.port)
+    token = asked.token_file.read_text().strip()
+    from qvirt.guest.confine import no_new_privileges
+
+    no_new_privileges()
     if asked.lifeline:
         threading.Thread(target=_until_closed, args=(end,), daemon=True).start()
-
-    def start() -> spawn.Spawned:
-        return spawn.spawn(threads=asked.cpus, cold=asked.spares == 0)
-
-    first = start()
     from qvirt.guest.orders import Machine
     from qvirt.guest.server import serve
 
     machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration)
-    try:
-        serve(listener, machine, token, start, first, asked.spares)
-    finally:
-        end()
+    serve(listener, machine, token, start, first, asked.spares)
 
 
 def _listen(path: Path | None, port: int | None) -> socket.socket:
