@@ -23,8 +23,9 @@ from qvirt.units import show_seconds
 WORKER_START = 0.4
 """Seconds that a new worker takes about. A shorter budget is not worth one."""
 
-GRACE = 0.1
-"""Seconds over its budget in which an engine that stops by itself may say so, and keep its worker."""
+GRACE = 0.3
+"""Seconds over its budget in which an engine that stops by itself may say so, and keep its worker: to kill
+it costs a new worker, which takes about twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
