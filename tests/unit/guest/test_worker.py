@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qvirt.errors import EngineFailed, OutOfMemory
+from qvirt.guest.worker import _failure, _only_attempt
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.estimate import Candidate, Estimate, Plan, Stage
+from qvirt.model.run import Method, Precision
+
+AER = Candidate("aer", Method.STATEVECTOR, Precision.DOUBLE)
+ESTIMATE = Estimate(AER, 16, 1.0, 1.5, True, "")
+FACTS = CircuitFacts.__new__(CircuitFacts)
+SURE = Stage((ESTIMATE,), 2, None)
+PLAN = Plan(FACTS, (SURE,), (), (), 1 << 30, 2, "", None)
+
+
+def test_a_plan_with_one_way_only_is_carried_out_at_once() -> None:
+    assert _only_attempt(PLAN) == AER
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [(), (SURE, SURE), (Stage((ESTIMATE, ESTIMATE), 1, None),), (Stage((ESTIMATE,), 2, 10.0),)],
+    ids=["refused", "two stages", "side by side", "under a budget"],
+)
+def test_any_other_plan_is_for_the_guest_to_carry_out(stages: tuple[Stage, ...]) -> None:
+    assert _only_attempt(replace(PLAN, stages=stages)) is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_memory_that_ran_out_is_told_with_the_limit(error: Exception) -> None:
+    info = _failure(error, 3 << 30)
+    assert info.code == OutOfMemory.code
+    assert "3.00 GiB" in info.message
+
+
+def test_any_other_error_of_an_engine_is_told_as_it_is() -> None:
+    info = _failure(ValueError("no such gate"), 1)
+    assert (info.code, info.message) == (EngineFailed.code, "ValueError: no such gate")
