@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 CANDIDATE = Candidate("stim", Method.STABILIZER, Precision.DOUBLE)
 
-MOST_STATE_QUBITS = 24
+MOST_STATE_QUBITS = 20
+"""Stim takes five seconds for them."""
+
 _BASE_MEMORY = 24 << 20
 _STEP_MEMORY = 300
 
@@ -54,28 +56,30 @@ class StimSimulator:
         return probabilities_refusal(facts, options)
 
     def features(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> dict[str, float]:
+        noisy = options.noise is not None and options.noise.on_gates
+        lines = facts.size * (3 if noisy else 1)
+        branches = min(options.shots, 1 << min(facts.measurements, 30)) if facts.conditionals else 0
         return {
             "run": 1,
-            "gate": facts.size,
+            "line": lines * (1 + len(options.observables)),
             "row": facts.size * facts.num_qubits,
-            "table": facts.measurements * facts.num_qubits**2,
-            "frame": facts.size * options.shots,
+            "frame": lines * options.shots,
+            "shot": options.shots,
             "bit": options.shots * facts.measurements,
-            "branch": min(options.shots, 2 ** min(facts.measurements, 30))
-            * facts.size
-            * (facts.conditionals > 0),
+            "branch": branches * facts.size,
             "amplitude": 2.0**facts.num_qubits if options.state else 0,
         }
 
     def constants(self, candidate: Candidate) -> Constants:
         return {
-            "run": 5e-4,
-            "gate": 3e-6,
-            "row": 1e-10,
-            "table": 1e-12,
-            "frame": 1e-11,
-            "bit": 5e-9,
-            "amplitude": 1e-7,
+            "run": 2.5e-4,
+            "line": 2e-6,
+            "row": 2e-9,
+            "frame": 6e-11,
+            "shot": 2e-7,
+            "bit": 2e-9,
+            "branch": 3e-6,
+            "amplitude": 5e-6,
         }
 
     def estimate(
