@@ -39,7 +39,10 @@ class _Walk:
         self._level = [0] * circuit.num_qubits
         self._clbit_level = [0] * circuit.num_clbits
         self._touched = bytearray(circuit.num_qubits)
-        self._measured = bytearray(circuit.num_qubits)
+        self._last_readings = [0] * circuit.num_qubits
+        self._reader = [-1] * circuit.num_clbits
+        self._collapses = 0
+        self._bodies = 0
         self._terminal = True
         self._control_flow = False
         self._variables = next(circuit.iter_vars(), None) is not None
@@ -78,15 +81,15 @@ class _Walk:
         if is_clifford(step):
             self._clifford += 1
         self._fusion.gate(on)
-        level, measured = self._level, self._measured
+        level, last_readings = self._level, self._last_readings
         if width == 1:
             qubit = on[0]
             level[qubit] += 1
             if not self._touched[qubit]:
                 self._links.join(on)
                 self._touched[qubit] = 1
-            if measured[qubit]:
-                self._terminal = False
+            if last_readings[qubit]:
+                self._not_last(qubit)
             return
         self._links.join(on)
         self._bond.gate(name, on)
@@ -94,18 +97,28 @@ class _Walk:
         for qubit in on:
             level[qubit] = depth
             self._touched[qubit] = 1
-            if measured[qubit]:
-                self._terminal = False
+            if last_readings[qubit]:
+                self._not_last(qubit)
+
+    def _not_last(self, qubit: int) -> None:
+        self._terminal = False
+        self._collapses += self._last_readings[qubit]
+        self._last_readings[qubit] = 0
 
     def _measure(self, qubit: int, clbit: int) -> None:
         self._links.join([qubit], [clbit])
-        self._measured[qubit] = 1
+        if self._bodies:
+            self._collapses += 1
+        else:
+            self._last_readings[qubit] += 1
+            self._reader[clbit] = qubit
         depth = 1 + max(self._level[qubit], self._clbit_level[clbit])
         self._level[qubit] = self._clbit_level[clbit] = depth
 
     def _reset(self, qubit: int) -> None:
-        if self._touched[qubit] or self._measured[qubit]:
-            self._terminal = False
+        if self._touched[qubit] or self._last_readings[qubit] or self._bodies:
+            self._not_last(qubit)
+            self._collapses += 1
         self._fusion.end([qubit])
         self._links.join([qubit])
         self._level[qubit] += 1
@@ -121,8 +134,12 @@ class _Walk:
             self._level[qubit] = depth
         for clbit in clbits:
             self._clbit_level[clbit] = depth
+        for qubit in {*on, *(self._reader[clbit] for clbit in clbits)} - {-1}:
+            self._not_last(qubit)
+        self._bodies += 1
         for block in step.operation.blocks:
             self.circuit(block, on, clbits)
+        self._bodies -= 1
         self._fusion.end(on)
         if step.name in _LOOPS and len(on) > 1:
             # However often it runs, all of it is one operator on its qubits.
@@ -156,4 +173,6 @@ class _Walk:
             bond_cost=bond_cost,
             terminal_measurements=terminal,
             measured_all_added=measured_all_added,
+            # What a variable keeps may be read by any condition.
+            collapses=measurements + resets if operations["store"] else self._collapses,
         )

@@ -59,6 +59,7 @@ class CircuitFacts:
     bond_cost: float
     terminal_measurements: bool
     measured_all_added: bool
+    collapses: int = 0
 
     @property
     def gates(self) -> int:

@@ -164,16 +164,25 @@ class Branches(Generic[State]):
 
 
 def without_last_readings(circuit: QuantumCircuit) -> TerminalForm:
-    """A dynamic circuit without the measurements that it ends with, which need no branches."""
-    end = len(circuit.data)
-    while end and circuit.data[end - 1].name in ("measure", "barrier"):
-        end -= 1
-    rest = circuit.copy_empty_like()
-    for step in circuit.data[:end]:
-        rest._append(step)
+    """A dynamic circuit without the measurements that need no branches.
+
+    Nothing comes after them on their qubit, and no condition reads their bit.
+    """
+    last: list[CircuitInstruction] = []
+    rest: list[CircuitInstruction] = []
+    # What a variable keeps may be read by any condition.
+    used: set[object] = set(circuit.clbits if circuit.num_vars else ())
+    for step in reversed(circuit.data):
+        if step.name == "measure" and used.isdisjoint((*step.qubits, *step.clbits)):
+            last.append(step)
+        elif step.name != "barrier":
+            used.update(step.qubits, step.clbits)
+            rest.append(step)
+    without = circuit.copy_empty_like()
+    for step in reversed(rest):
+        without._append(step)
     clbit_of = {
         circuit.find_bit(step.clbits[0]).index: circuit.find_bit(step.qubits[0]).index
-        for step in circuit.data[end:]
-        if step.name == "measure"
+        for step in reversed(last)
     }
-    return TerminalForm(rest, clbit_of)
+    return TerminalForm(without, clbit_of)

@@ -216,3 +216,22 @@ def test_many_qubits_and_gates_are_linear() -> None:
     found = facts(circuit)
     assert found.two_qubit_gates == len(found.components) == 5_000
     assert found.bond_bits == 5_000
+
+
+def test_collapses_are_the_measurements_and_resets_that_split_the_shots() -> None:
+    circuit = QuantumCircuit(4, 4)
+    circuit.reset(0)
+    circuit.h(range(4))
+    circuit.measure(3, 3)
+    assert facts(circuit).collapses == 0
+    circuit.reset(0)
+    circuit.measure(1, 1)
+    assert facts(circuit).collapses == 1
+    circuit.x(1)
+    assert facts(circuit).collapses == 2
+    circuit.measure(2, 2)
+    with circuit.if_test((circuit.clbits[2], 1)):
+        circuit.measure(1, 1)
+    assert facts(circuit).collapses == 4
+    circuit.measure([0, 1, 2, 3], [0, 1, 2, 3])
+    assert facts(circuit).collapses == 4
