@@ -174,6 +174,8 @@ class QsimProgram:
             **_UNUSED_OPTIONS,
         }
         before = 0 if self._state is None else self._state
+        # qsim takes the process down where it is refused memory; numpy raises MemoryError.
+        np.empty(2 << self._width, np.float32)
         self._state = self._native.qsim_simulate_fullstate(options, before)
         if len(self._state) != 2 << self._width:
             raise EngineFailed(f"qsim gave no state of {self._width} qubits")
