@@ -223,19 +223,15 @@ def _plan_text(name: str, plan: Plan) -> str:
     )
     if plan.refusal and plan.refusal.hint:
         head += f"\n  hint: {plan.refusal.hint}"
-    shown = table("use", "engine", "method", "precision", "memory", "time", "why", right=("memory", "time"))
+    shown = table("", "how", "memory", "time", right=("memory", "time"))
     for use, e in _estimates(plan):
         time = (
             f"{show_seconds(e.seconds)} ×/÷ {e.error:.1f}" if e.certain else f"from {show_seconds(e.seconds)}"
         )
-        memory = show_bytes(e.memory) if e.certain else f"to {show_bytes(e.memory)}"
-        c = e.candidate
-        shown.add_row(use, c.engine, c.method.value, c.precision.value, memory, time, e.reason)
+        memory = show_bytes(e.memory) if e.certain else f"up to {show_bytes(e.memory)}"
+        shown.add_row(use, f"{e.candidate}\n  {e.reason}", memory, time, style=None if use else "dim")
     for rejection in plan.rejected:
-        c = rejection.candidate
-        shown.add_row(
-            "no", c.engine, c.method.value, c.precision.value, "", "", rejection.reason, style="dim"
-        )
+        shown.add_row("no", f"{rejection.candidate}\n  {rejection.reason}", "", "", style="dim")
     return head + "\n" + text_of(shown)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qvirt.errors import StateError
 from qvirt.model.estimate import Candidate
-from qvirt.model.result import Result, StateFile, Timings
+from qvirt.model.result import Expectation, Result, StateFile, Timings
 from qvirt.simulators.contract import Outcome
 
 if TYPE_CHECKING:
@@ -50,9 +50,14 @@ def result(
             if outcome.probabilities is None
             else {written(bits): chance for bits, chance in outcome.probabilities.items()}
         ),
-        expectations=outcome.expectations,
+        expectations=tuple(_plain(mean) for mean in outcome.expectations),
         state=None if outcome.state is None else _keep(outcome.state, state_file),
     )
+
+
+def _plain(mean: Expectation) -> Expectation:
+    """Engines compute in numpy, whose numbers are not JSON's."""
+    return Expectation(mean.observable, float(mean.value), float(mean.standard_error))
 
 
 def bit_strings(circuit: QuantumCircuit) -> Callable[[int], str]:
