@@ -1,0 +1,198 @@
+"""What Aer's methods take: amounts of work, memory, and how shots are gone through."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from qvirt.model.circuit import CircuitFacts
+from qvirt.model.estimate import Candidate
+from qvirt.model.run import Limits, Method, RunOptions
+from qvirt.simulators.contract import Constants
+from qvirt.simulators.sampling import reading_memory
+
+FUSED_FROM = 13
+"""Qubits from which Aer joins gates (see backend.py)."""
+
+MOST_QUBITS = {Method.STATEVECTOR: 50, Method.DENSITY_MATRIX: 25, Method.EXTENDED_STABILIZER: 63}
+
+CERTAIN_BOND_BITS = 6.0
+"""log2 of the bond dimension up to which the work of a matrix product state is known well enough."""
+
+BATCH = 8192
+"""Shots that are gone through at a time."""
+
+_BRANCHING_FROM = 11
+"""Qubits from which sharing a state pays however many histories there are."""
+
+_LONG_BATCH = 100_000
+
+_BASE_MEMORY = 16 << 20
+_GATE_MEMORY = 2500
+_SHOT_MEMORY = 6000
+"""Bytes a shot: a branch keeps a random generator for each of its shots."""
+
+_DENSE = {"run": 4e-4, "gate": 1.1e-5, "apply": 2.8e-9, "sweep": 2.3e-9, "dense": 5.6e-9, "amplitude": 1.5e-8}
+_DENSE |= {"shot": 2e-7, "term": 3e-9, "history": 3e-5, "step": 3e-7, "work": 1.4e-9}
+CONSTANTS: dict[Method, Constants] = {
+    Method.STATEVECTOR: _DENSE,
+    Method.DENSITY_MATRIX: _DENSE,
+    Method.MPS: {"run": 1e-3, "gate": 1e-5, "pair": 2e-5, "bond": 2e-8, "read": 1e-8, "history": 3e-5},
+    Method.STABILIZER: {
+        "run": 5e-4,
+        "gate": 1e-5,
+        "row": 1e-10,
+        "shot": 1e-6,
+        "read": 1e-10,
+        "history": 3e-5,
+    },
+    Method.EXTENDED_STABILIZER: {"run": 1e-3, "gate": 1e-5, "shot": 1e-3, "term": 1e-5},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPolicy:
+    """``parallel`` shots at the same time; ``branched``: those that read the same share one state."""
+
+    branched: bool
+    batch: int
+    parallel: int
+    histories: int
+    """Of one batch, at most."""
+
+
+def width(facts: CircuitFacts, options: RunOptions) -> int:
+    """Qubits that are simulated: idle ones only where all of the state is asked for."""
+    return facts.num_qubits if options.state or options.observables else facts.active_qubits
+
+
+def is_noisy(options: RunOptions) -> bool:
+    return options.noise is not None and options.noise.on_gates
+
+
+def is_one_state(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> bool:
+    """One final state, gone through once, says all; else there is one for every history of chance."""
+    exact_noise = candidate.method is Method.DENSITY_MATRIX
+    return facts.terminal_measurements and (exact_noise or not is_noisy(options))
+
+
+def shot_policy(
+    candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits | None = None
+) -> ShotPolicy:
+    """Branches are never more than fit: Aer 0.18 writes past its states where they are."""
+    if is_one_state(candidate, facts, options):
+        return ShotPolicy(False, min(_LONG_BATCH, options.shots), 1, 1)
+    held = state_memory(candidate, facts, options)
+    memory = limits.memory - _BASE_MEMORY if limits else sys.maxsize
+    threads = limits.threads if limits else 1
+    batch = min(BATCH, options.shots)
+    # Beyond what Aer needs: with less than twice the memory of its states it runs no shot at all.
+    parallel = max(1, min(threads, memory // (2 * held)))
+    splits = min(facts.collapses, 30)
+    at_once = max(1, min(batch, memory // (2 * held)))
+    histories = min(at_once, 1 << splits)
+    loops = facts.operations.keys() & {"for_loop", "while_loop"}
+    branched = (
+        candidate.method in (Method.STATEVECTOR, Method.DENSITY_MATRIX)
+        and not (loops or options.observables or options.noise)
+        and (16 * histories <= batch or width(facts, options) >= _BRANCHING_FROM)
+        and at_once >= 16
+        # Aer warns that its branches are unstable there.
+        and sys.platform != "darwin"
+    )
+    if not branched:
+        return ShotPolicy(False, batch, parallel, batch)
+    if histories == at_once:
+        batch = at_once
+    return ShotPolicy(True, batch, 1, histories)
+
+
+def features(
+    candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits | None = None
+) -> dict[str, float]:
+    """Amounts of work. A gate costs Python's time once a batch, and Aer's for every amplitude."""
+    terms = sum(1 + text.count("+") + text.count("-") for text in options.observables)
+    found: dict[str, float] = {"run": 1, "gate": facts.gates, "shot": options.shots}
+    qubits, passes = width(facts, options), 1.0
+    if not is_one_state(candidate, facts, options):
+        policy = shot_policy(candidate, facts, options, limits)
+        batches = -(-options.shots // policy.batch)
+        passes = batches * policy.histories if policy.branched else options.shots
+        found |= {
+            "run": batches,
+            "gate": batches * facts.size,
+            "history": passes,
+            "step": passes * facts.size,
+        }
+    match candidate.method:
+        case Method.STATEVECTOR | Method.DENSITY_MATRIX:
+            doubled = 2 if candidate.method is Method.DENSITY_MATRIX else 1
+            amplitudes = 2.0 ** (doubled * qubits)
+            found |= _dense(facts, amplitudes, doubled * qubits, passes)
+            found["term"] = terms * amplitudes * passes
+        case Method.MPS:
+            found |= {
+                "bond": passes * facts.bond_cost,
+                "pair": passes * (facts.gates - facts.one_qubit_gates),
+            }
+            bond = 2.0 ** min(facts.bond_bits, CERTAIN_BOND_BITS)
+            found["read"] = options.shots * qubits * bond * bond
+        case Method.STABILIZER:
+            found |= {"row": passes * facts.gates * qubits, "read": options.shots * qubits * qubits}
+        case _:
+            found["term"] = 2.0 ** (0.3 * min(100, facts.gates - facts.clifford_gates))
+    return found
+
+
+def _dense(facts: CircuitFacts, amplitudes: float, bits: int, passes: float) -> dict[str, float]:
+    gates, light = max(1, facts.gates), facts.diagonal_gates + facts.larger_gates
+    if passes > 1:
+        return {"work": passes * amplitudes * (facts.gates if bits < FUSED_FROM else 4 * facts.passes)}
+    if bits < FUSED_FROM:
+        return {"apply": facts.gates * amplitudes, "amplitude": amplitudes}
+    share = max(0.0, 1.0 - light / gates)
+    return {
+        "sweep": facts.passes * amplitudes,
+        "dense": facts.passes * amplitudes * share,
+        "amplitude": amplitudes,
+    }
+
+
+def state_memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> int:
+    """Bytes of one state."""
+    qubits, size = width(facts, options), candidate.precision.amplitude_bytes
+    match candidate.method:
+        case Method.STATEVECTOR:
+            return size << qubits
+        case Method.DENSITY_MATRIX:
+            return size << (2 * qubits)
+        case Method.MPS:
+            return _mps_memory(facts, qubits)
+        case Method.STABILIZER:
+            return max(1 << 12, qubits * qubits)
+        case _:
+            return 1 << min(40, 20 + int(0.23 * (facts.gates - facts.clifford_gates)))
+
+
+def _mps_memory(facts: CircuitFacts, qubits: int) -> int:
+    """The tensors at the bound, the copies that are read, and the matrices of the largest SVD."""
+    bond = 2.0 ** min(facts.bond_bits, 30.0)
+    tensors = sum(32.0 * min(bond, 2.0 ** min(place, qubits - place, 60)) ** 2 for place in range(qubits))
+    return int(min(3 * tensors + 64 * bond * bond * 4, 2.0**60))
+
+
+def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
+    """Bytes beside the loaded library; for dense states never below what is taken."""
+    held, qubits = state_memory(candidate, facts, options), width(facts, options)
+    if not is_one_state(candidate, facts, options):
+        policy = shot_policy(candidate, facts, options, limits)
+        held *= policy.histories if policy.branched else policy.parallel
+        held += _SHOT_MEMORY * policy.batch
+    elif candidate.method is Method.STATEVECTOR:
+        if options.probabilities:
+            held += 16 << qubits
+        if options.state and candidate.precision.amplitude_bytes < 16:
+            held += 16 << qubits
+    elif candidate.method is Method.MPS and options.state:
+        held += 48 << qubits
+    return _BASE_MEMORY + _GATE_MEMORY * facts.size + held + reading_memory(facts, options)
