@@ -8,13 +8,12 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _live: set[int] = set()
 
 
-@dataclass(frozen=True)
-class Spawned:
+class Spawned(NamedTuple):
     """A worker that was started; ``socket`` is the guest's end of its line."""
 
     popen: subprocess.Popen[bytes]

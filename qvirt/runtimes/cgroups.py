@@ -18,6 +18,11 @@ from qvirt.probe.cgroups import Cgroup, chain
 _LIMITS = {1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), 2: ("memory.max", "memory.swap.max")}
 _V2_LIMITS = ("memory.max", "memory.high", "cpu.max", "pids.max", "cpuset.cpus")
 
+PREFIX = "qvirt-"
+
+SWEEP_AGE = 60.0
+"""Seconds: a younger group may be empty because its VM is just being started."""
+
 REMOVE_SECONDS = 5.0
 PAUSE = 0.005
 
@@ -32,8 +37,13 @@ def parent(root: Path = Path("/")) -> Cgroup | None:
     return None
 
 
+def of_vm(parent: Cgroup, vm_id: str) -> Path:
+    return parent.folder / f"{PREFIX}{vm_id}"
+
+
 def create(folder: Path, memory: int) -> None:
     """Make the group, with ``memory`` bytes and no swap; it may be there already. Raises OSError."""
+    _sweep(folder.parent)
     folder.mkdir(exist_ok=True)
     limit, swap = _LIMITS[version(folder)]
     (folder / limit).write_text(str(memory))
@@ -75,6 +85,17 @@ def remove(folder: Path) -> None:
             folder.rmdir()
             return
         time.sleep(PAUSE)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the empty groups of VMs whose qvirt was killed and whose state was thrown away.
+
+    That of a stopped VM may go too: it is made again when the VM starts.
+    """
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if not members(folder) and time.time() - folder.stat().st_mtime > SWEEP_AGE:
+                folder.rmdir()
 
 
 def _hands_memory_down(group: Cgroup) -> bool:

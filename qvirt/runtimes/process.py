@@ -77,7 +77,7 @@ class ProcessRuntime:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._paths.vm_machine(vm.id).exists():
             parent = cgroups.parent()
-            group = None if parent is None else parent.folder / f"qvirt-{vm.id}"
+            group = None if parent is None else cgroups.of_vm(parent, vm.id)
             _write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
             machine = Machine(vm.spec, None if group is None else str(group))
             _write(self._paths.vm_machine(vm.id), to_json(machine))

@@ -87,3 +87,13 @@ def test_the_real_thing_holds_a_limit_and_leaves_nothing(tmp_path: Path) -> None
         cgroups.remove(folder)
     assert not folder.exists()
     cgroups.remove(folder)
+
+
+def test_what_a_killed_qvirt_has_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / name for name in ("qvirt-old", "qvirt-young", "somebody"))
+    for folder in (old, young, other):
+        folder.mkdir()
+    for folder in (old, other):
+        os.utime(folder, (1.0, 1.0))
+    cgroups.create(tmp_path / "qvirt-new", 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"qvirt-young", "qvirt-new", "somebody"}
