@@ -26,6 +26,8 @@ from qvirt.simulators.workload import Workload
 LIMITS = Limits(memory=2 << 30, threads=2)
 SHOTS = 4000
 APPROXIMATE = {Method.EXTENDED_STABILIZER}
+APPROXIMATE_SHOTS = 200
+"""Each takes a walk of thousands of steps."""
 CANDIDATES = [
     candidate
     for engine in simulators().values()
@@ -177,7 +179,8 @@ def noisy_circuit(kind: str) -> QuantumCircuit:
 
 def workload(circuit: QuantumCircuit, candidate: Candidate, **options: Any) -> Workload:
     flat = flatten(circuit, ParseLimits())
-    asked = RunOptions(**({"seed": 11, "shots": SHOTS, "precision": candidate.precision} | options))
+    shots = APPROXIMATE_SHOTS if candidate.method in APPROXIMATE else SHOTS
+    asked = RunOptions(**({"seed": 11, "shots": shots, "precision": candidate.precision} | options))
     return Workload(flat, analyse(flat, Format.QPY), asked)
 
 
@@ -200,11 +203,12 @@ def run(candidate: Candidate, work: Workload) -> Outcome | None:
 
 def assert_drawn_from(counts: dict[int, int], chances: dict[int, float], candidate: Candidate) -> None:
     shots = sum(counts.values())
-    assert shots == SHOTS
     if candidate.method in APPROXIMATE:
+        assert shots == APPROXIMATE_SHOTS
         distance = sum(abs(counts.get(k, 0) / shots - chances.get(k, 0)) for k in counts.keys() | chances) / 2
-        assert distance < 0.15
+        assert distance < 0.3
         return
+    assert shots == SHOTS
     assert all(chances.get(key, 0) > 1e-9 for key in counts), "an outcome that cannot be"
     common = [key for key, chance in chances.items() if chance * shots >= 5]
     found = [counts.get(key, 0) for key in common]
@@ -239,7 +243,7 @@ def test_a_seed_gives_the_same_shots_and_another_gives_others(candidate: Candida
         if first is None:
             continue
         assert first.memory is not None
-        assert len(first.memory) == SHOTS
+        assert len(first.memory) == work.options.shots
         assert {key: first.memory.count(key) for key in set(first.memory)} == dict(first.counts)
         again = run(candidate, work)
         other = run(candidate, replace(work, options=replace(work.options, seed=12)))
@@ -258,9 +262,10 @@ def test_shots_are_in_random_order(candidate: Candidate) -> None:
     outcome = run(candidate, workload(circuit, candidate, per_shot_memory=True))
     assert outcome is not None
     assert outcome.memory is not None
-    first, second = outcome.memory[: SHOTS // 2], outcome.memory[SHOTS // 2 :]
+    shots = len(outcome.memory)
+    first, second = outcome.memory[: shots // 2], outcome.memory[shots // 2 :]
     for key in range(4):
-        assert abs(first.count(key) - second.count(key)) < 6 * (SHOTS / 4) ** 0.5
+        assert abs(first.count(key) - second.count(key)) < 6 * (shots / 4) ** 0.5
 
 
 @every_candidate
@@ -337,7 +342,7 @@ def test_more_bits_than_a_machine_word(candidate: Candidate) -> None:
     circuit.measure([0, 1], [69, 0])
     outcome = run(candidate, workload(circuit, candidate))
     assert outcome is not None
-    assert dict(outcome.counts) == {1 << 69: SHOTS}
+    assert sum(outcome.counts.values()) == outcome.counts.get(1 << 69)
 
 
 def test_every_method_has_noise_covered_by_somebody() -> None:
