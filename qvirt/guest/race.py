@@ -18,7 +18,7 @@ from qvirt.guest.workers import Pool
 from qvirt.model.estimate import Estimate, Stage
 from qvirt.model.result import AttemptRecord, Result, Timings
 from qvirt.model.run import Limits
-from qvirt.units import show_seconds
+from qvirt.units import show_bytes, show_seconds
 
 WORKER_START = 0.4
 """Seconds that a new worker takes about. A shorter budget is not worth one."""
@@ -152,12 +152,16 @@ class Race:
         broken = [error for error in errors if error.code != GaveUp.code]
         if broken:
             return from_info(broken[-1])
-        tried = " and ".join(str(one.estimate.candidate) for one in self._tries)
-        longest = max((one.seconds for one in self._tries), default=0.0)
-        return DoesNotFit(
-            f"no method surely fits, and {tried} gave no answer within {show_seconds(longest)}",
-            hint="let them try for longer with --time-limit, or use fewer qubits",
-        )
+        return no_answer(self._work.limits.memory, max((one.seconds for one in self._tries), default=0.0))
+
+
+def no_answer(memory: int, seconds: float) -> DoesNotFit:
+    """What is said when no method surely fits and none of those that may has answered in time."""
+    return DoesNotFit(
+        f"no method surely fits in {show_bytes(memory)}, and none of those that may gave an answer "
+        f"within {show_seconds(seconds)}",
+        hint="let them try for longer with --time-limit, give more memory, or use fewer qubits",
+    )
 
 
 async def plan_of(worker: WorkerProcess, track: Track) -> Planned:
