@@ -14,8 +14,9 @@ from qiskit.quantum_info import Statevector, random_unitary
 from running import LIMITS, agree, finish, measured, refusal, run, workload
 
 from qvirt.model.run import Limits, Noise
-from qvirt.simulators import qsim
-from qvirt.simulators.qsim import CANDIDATE, QsimSimulator
+from qvirt.simulators.qsim import QsimSimulator
+from qvirt.simulators.qsim import program as running_qsim
+from qvirt.simulators.qsim.simulator import CANDIDATE
 
 pytest.importorskip("qsimcirq", reason="qsim is not installed", exc_type=ModuleNotFoundError)
 
@@ -60,7 +61,7 @@ def test_states_means_and_chances(circuit: QuantumCircuit) -> None:
 
 
 def test_large_unitaries_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qsim, "_LARGEST_MATRIX", 2)
+    monkeypatch.setattr(running_qsim, "_LARGEST_MATRIX", 2)
     circuit = QuantumCircuit(4)
     circuit.append(UnitaryGate(random_unitary(8, seed=2)), [3, 1, 0])
     outcome = run(ENGINE, measured(circuit), state=True)
@@ -90,7 +91,7 @@ def test_counts_follow_the_state_and_the_clbits() -> None:
 def test_pieces_and_a_checkpoint_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     circuit = measured(random_circuit(6, 12, max_operands=3, seed=8))
     whole = run(ENGINE, circuit)
-    monkeypatch.setattr(qsim, "PIECE", 7)
+    monkeypatch.setattr(running_qsim, "PIECE", 7)
     work = workload(circuit)
     program = ENGINE.prepare(CANDIDATE, work, LIMITS)
     assert not program.advance(1.0)
@@ -131,7 +132,7 @@ def test_what_it_refuses() -> None:
 
 def test_memory_is_forecast_with_the_pieces() -> None:
     work = workload(measured(random_circuit(18, 200, max_operands=2, seed=1)))
-    assert work.facts.gates > qsim.PIECE
+    assert work.facts.gates > running_qsim.PIECE
     constants = ENGINE.constants(CANDIDATE)
     roomy = ENGINE.estimate(CANDIDATE, work.facts, work.options, Limits(1 << 30, 1), constants)
     tight = ENGINE.estimate(CANDIDATE, work.facts, work.options, Limits(17 << 20, 1), constants)
@@ -142,8 +143,8 @@ def test_memory_is_forecast_with_the_pieces() -> None:
 
 def test_cirq_is_not_loaded_and_can_be_loaded_after() -> None:
     code = (
-        "import sys; from qvirt.simulators.qsim import _native; native = _native()\n"
+        "import sys; from qvirt.simulators.qsim.native import native\n"
         "assert 'cirq' not in sys.modules\n"
-        "import qsimcirq; assert qsimcirq.qsim is native"
+        "import qsimcirq; assert qsimcirq.qsim is native()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
