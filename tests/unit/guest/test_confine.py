@@ -22,7 +22,7 @@ def test_more_than_the_limit_cannot_be_had_and_less_can() -> None:
 confine.limit_memory(64 << 20)
 print(len(bytearray(48 << 20)) >> 20)
 try:
-    bytearray((64 << 20) + confine.SLACK)
+    bytearray((128 << 20) + confine.SLACK)
 except MemoryError:
     print("refused")
 confine.limit_memory(512 << 20)

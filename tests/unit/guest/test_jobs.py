@@ -39,7 +39,10 @@ class ByHand:
 def _with_jobs(folder: Path, test: Callable[[Jobs, ByHand], Awaitable[None]]) -> None:
     async def run() -> None:
         work = ByHand(folder)
-        await test(Jobs(work), work)  # type: ignore[arg-type]
+        jobs = Jobs(work)  # type: ignore[arg-type]
+        await test(jobs, work)
+        for order_id in reversed(jobs._entries):
+            await jobs.cancel(order_id)
 
     asyncio.run(run())
 
