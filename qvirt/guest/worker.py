@@ -55,7 +55,6 @@ include "qelib1.inc";
 qreg q[2];
 creg c[2];
 h q[0];
-t q[0];
 cx q[0], q[1];
 measure q -> c;
 """
@@ -96,21 +95,20 @@ class Worker:
             self._channel.send(self._answer(request))
 
     def warm_up(self) -> None:
-        """Run a small circuit on every engine, as far as there is time. Who asks for one that is broken
-        will hear of it then."""
+        """Run a small circuit once on every engine, as far as there is time. Who asks for an engine that
+        is broken will hear of it then."""
         from qvirt.model.run import Limits
         from qvirt.simulators.registry import installed, simulators
 
         limits = Limits(memory=64 << 20, threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
         work = Work(CircuitSource("warm-up", WARM_UP), RunOptions(shots=16, seed=1), limits)
-        for engine in simulators().values():
-            for candidate in engine.candidates():
-                if self._channel.asked():
-                    return
-                with suppress(Exception):
-                    facts = self._load(work.source).facts
-                    if installed(engine.name) and engine.supports(candidate, facts, work.options) is None:
-                        self._run(work, candidate)
+        for engine in filter(lambda each: installed(each.name), simulators().values()):
+            if self._channel.asked():
+                return
+            with suppress(Exception):
+                facts = self._load(work.source).facts
+                able = (c for c in engine.candidates() if engine.supports(c, facts, work.options) is None)
+                self._run(work, next(able))
 
     def _answer(self, request: Request) -> Reply:
         try:

@@ -45,6 +45,7 @@ SCENARIOS: dict[int, Scenario] = {
     6: {Method.MPS: ("takes memory", 0.01, False), Method.STATEVECTOR: ("answers", 20 * SURE, True)},
     7: {Method.MPS: ("is stuck", 0.01, False), Method.DECISION_DIAGRAM: ("answers", 0.02, False)},
     8: {Method.MPS: ("gives up", 0.01, False), Method.DECISION_DIAGRAM: ("gives up", 0.02, False)},
+    10: {Method.MPS: ("is stuck", 0.01, False)},
     9: {Method.MPS: ("crashes", 0.01, False), Method.DECISION_DIAGRAM: ("fails", 0.02, False)},
 }
 

@@ -263,8 +263,16 @@ def test_where_all_give_up_the_circuit_is_refused(guest: Guest) -> None:
     status = guest.until_ended(guest.submit(circuit(8)))
     assert status.error is not None
     assert status.error.code == "does_not_fit"
-    assert "matrix_product_state" in status.error.message
-    assert "decision_diagram" in status.error.message
+    assert "no method surely fits" in status.error.message
+
+
+def test_what_nothing_surely_fits_is_refused_when_its_time_is_up(guest: Guest) -> None:
+    status = guest.until_ended(guest.submit(circuit(10), time_limit=0.3))
+    assert status.state is JobState.FAILED
+    assert status.error is not None
+    assert status.error.code == "does_not_fit"
+    assert "300 ms" in status.error.message
+    assert guest.works()
 
 
 def test_where_all_fail_the_failure_is_told(guest: Guest) -> None:
