@@ -137,7 +137,7 @@ class ProcessRuntime:
         if not self._paths.vm_process(handle.vm).exists():
             return Inspection(VMState.STOPPED)
         child = _children.get(self._paths.vm(handle.vm))
-        return Inspection(VMState.FAILED, reason=_last_word(None if child is None else child.poll()))
+        return Inspection(VMState.FAILED, reason=_last_word(child))
 
     def endpoint(self, handle: Handle) -> Endpoint:
         try:
@@ -225,7 +225,12 @@ class ProcessRuntime:
                 yield from running.cpus
 
 
-def _last_word(code: int | None) -> str:
+def _last_word(child: subprocess.Popen[bytes] | None) -> str:
+    try:
+        # A process whose threads are still ending is a zombie that cannot be waited for yet.
+        code = None if child is None else child.wait(timeout=KILL_SECONDS)
+    except subprocess.TimeoutExpired:
+        code = None
     if code is None:
         return "the guest process has ended"
     if code < 0:
