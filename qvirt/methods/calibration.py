@@ -1,8 +1,10 @@
 """Fit each engine's cost constants to this machine, in about half a minute.
 
 An engine says which amounts of work its time is a sum of (``Simulator.features``); small circuits of
-several families are timed, and the constants are the non-negative least-squares solution in relative
-error (each row over its own time), so that a millisecond counts as much as a second.
+several families are timed, and the constants are the least-squares solution in relative error (each row
+over its own time), so that a millisecond counts as much as a second. A constant stays within a factor of
+the shipped one, and is that one where no sample depends on it: a few dozen samples must not decide what a
+circuit unlike all of them costs.
 """
 
 from __future__ import annotations
@@ -11,31 +13,47 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
-from qvirt.circuits import load
+from qvirt.circuits import Loaded, load
 from qvirt.methods.families import circuit
 from qvirt.model.calibration import Calibration
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, RunOptions
 from qvirt.simulators.choice import calibration_key
-from qvirt.simulators.contract import Simulator
+from qvirt.simulators.contract import Constants, Simulator
 from qvirt.simulators.registry import installed, simulators
 from qvirt.simulators.workload import Workload
 
 SEED = 7
-LONGEST_RUN = 0.6
+LONGEST_RUN = 0.5
 """Seconds by the shipped constants: what would take longer is left out."""
 
-SIZES: dict[str, Sequence[int]] = {
-    "ghz": (4, 12, 20, 100),
-    "qft": (4, 8, 12, 16, 19, 21),
-    "qv": (4, 8, 12, 16, 18, 20, 21),
-    "random": (4, 8, 12, 16, 19, 21, 22),
-    "qaoa": (8, 14, 18, 21),
-    "clifford": (4, 12, 20, 100, 400),
+ENOUGH = 2.5
+"""Seconds for each candidate: it is fitted to what was measured by then."""
+
+DENSE = ("qft", "qv", "random")
+SIZES: dict[int, Sequence[str]] = {
+    4: ("ghz", "qft", "qv", "random", "clifford"),
+    21: DENSE,
+    12: ("ghz", "qft", "qv", "random", "clifford"),
+    19: DENSE,
+    8: ("qft", "qv", "qaoa"),
+    100: ("ghz", "clifford"),
+    16: ("qv", "random", "qaoa"),
+    20: ("ghz", "clifford", "qv"),
+    22: ("random",),
+    400: ("clifford",),
 }
+"""Large and small in turn, so that a slow machine that runs out of time has seen some of each."""
+
 SHOTS = (1, 1024, 20_000)
+
+
+FEWEST_SAMPLES = 8
+FREEDOM = 5.0
+"""How far a constant may be from the shipped one, as a factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +69,29 @@ def calibrate(limits: Limits, tell: Callable[[float], None] = lambda fraction: N
     work = list(_candidates())
     for number, (engine, candidate) in enumerate(work):
         samples = list(_samples(engine, candidate, limits))
-        names = sorted({name for sample in samples for name in sample.features})
-        if len(samples) >= 2 * len(names) > 0:
+        if len(samples) >= FEWEST_SAMPLES:
             key = calibration_key(candidate)
-            constants[key], error[key] = fit(samples, names)
+            constants[key], error[key] = fit(samples, engine.constants(candidate))
         tell((number + 1) / len(work))
     versions = {name: engine.version() or "" for name, engine in simulators().items() if installed(name)}
     return Calibration(platform.node(), versions, limits.threads, time.time(), constants, error)
 
 
-def fit(samples: Sequence[Sample], names: Sequence[str]) -> tuple[dict[str, float], float]:
+def fit(samples: Sequence[Sample], shipped: Constants) -> tuple[dict[str, float], float]:
     """The constants, and the factor within which nine of ten samples are predicted."""
     import numpy as np
-    from scipy.optimize import nnls
+    from scipy.optimize import lsq_linear
 
+    names = [name for name in shipped if any(sample.features.get(name) for sample in samples)]
     seconds = np.array([sample.seconds for sample in samples])
     rows = np.array([[sample.features.get(name, 0.0) for name in names] for sample in samples])
-    solution, _ = nnls(rows / seconds[:, None], np.ones(len(samples)))
-    predicted = np.maximum(rows @ solution, 1e-9)
-    factor = np.exp(np.abs(np.log(predicted / seconds)))
-    return dict(zip(names, map(float, solution), strict=True)), float(np.quantile(factor, 0.9))
+    start = np.array([shipped[name] for name in names])
+    # In units of the shipped constants, whose sizes differ by many powers of ten.
+    scaled = rows * start / seconds[:, None]
+    solution = start * lsq_linear(scaled, np.ones(len(samples)), bounds=(1 / FREEDOM, FREEDOM)).x
+    factor = np.exp(np.abs(np.log(rows @ solution / seconds)))
+    fitted = dict(zip(names, map(float, solution), strict=True))
+    return {**shipped, **fitted}, float(np.quantile(factor, 0.9))
 
 
 def _candidates() -> Iterator[tuple[Simulator, Candidate]]:
@@ -80,21 +101,29 @@ def _candidates() -> Iterator[tuple[Simulator, Candidate]]:
 
 
 def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterator[Sample]:
-    for family, sizes in SIZES.items():
-        for qubits in sizes:
-            source = CircuitSource(f"{family}-{qubits}", circuit(family, qubits, SEED).encode())
-            loaded = load(source)
+    deadline = time.perf_counter() + ENOUGH
+    for qubits, families in SIZES.items():
+        for family in families:
+            loaded = _loaded(family, qubits)
             for shots in SHOTS:
                 options = RunOptions(shots=shots, seed=SEED)
+                if time.perf_counter() > deadline:
+                    return
                 if engine.supports(candidate, loaded.facts, options) is not None:
                     continue
                 shipped = engine.constants(candidate)
                 estimate = engine.estimate(candidate, loaded.facts, options, limits, shipped)
-                if estimate.seconds > LONGEST_RUN or estimate.memory > limits.memory:
+                too_much = estimate.seconds > LONGEST_RUN or estimate.memory > limits.memory
+                if too_much or not estimate.certain:
                     continue
                 work = Workload(loaded.circuit, loaded.facts, replace(options, precision=candidate.precision))
                 features = engine.features(candidate, loaded.facts, options)
                 yield Sample(features, _seconds(engine, candidate, work, limits))
+
+
+@cache
+def _loaded(family: str, qubits: int) -> Loaded:
+    return load(CircuitSource(f"{family}-{qubits}", circuit(family, qubits, SEED).encode()))
 
 
 def _seconds(engine: Simulator, candidate: Candidate, work: Workload, limits: Limits) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RACE_FLOOR = 0.03
 """Seconds: a safe candidate faster than this is not worth racing against."""
 
-BUDGET_SHARE = 0.2
+BUDGET_SHARE = 0.15
 """Share of the safe candidate's time that a gamble which stops by itself may cost."""
 
 KILLED_BUDGET_SHARE = 0.1
