@@ -51,7 +51,6 @@ PACKAGES = (
     Package("qiskit-qasm3-import", "qiskit_qasm3_import"),
     Package("qiskit-aer", "qiskit_aer"),
     Package("stim", "stim"),
-    Package("mqt-ddsim", "mqt.ddsim"),
     Package("mqt-core", "mqt.core"),
     Package("qsimcirq", "qsimcirq", "qsim"),
 )

@@ -31,7 +31,7 @@ def version(format: option.FormatOption = option.OutputFormat.TABLE) -> None:
     from importlib.metadata import version as installed
 
     found: dict[str, str | None] = {"qvirt": __version__, "python": platform.python_version()}
-    for package in ("qiskit", "qiskit-aer", "stim", "mqt-ddsim", "qsimcirq", "torch"):
+    for package in ("qiskit", "qiskit-aer", "stim", "mqt-core", "qsimcirq", "torch"):
         try:
             found[package] = installed(package)
         except PackageNotFoundError:

@@ -66,7 +66,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a guest can do: ``memory`` bytes and ``cpus`` for all that runs in it, ``queue`` orders waiting."""
+    """What a guest can do: ``memory`` bytes and ``cpus`` for all in it, ``queue`` orders waiting."""
 
     qvirt: str
     engines: tuple[EngineInfo, ...]

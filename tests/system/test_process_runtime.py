@@ -75,7 +75,9 @@ def test_two_vms_of_one_cpu_get_different_ones(runtime: ProcessRuntime) -> None:
         assert len(allowed) == 1 or bound[0] != bound[1]
 
 
-def test_the_cgroup_holds_all_processes_has_the_last_word_and_is_removed(runtime: ProcessRuntime, tmp_path: Path) -> None:
+def test_the_cgroup_holds_all_processes_has_the_last_word_and_is_removed(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
     parent = cgroups.parent()
     vm = make_vm(memory=600 << 20, environment=rehearsal(tmp_path))
     with running(runtime, vm) as guest:

@@ -118,12 +118,8 @@ def features(
         policy = shot_policy(candidate, facts, options, limits)
         batches = -(-options.shots // policy.batch)
         passes = batches * policy.histories if policy.branched else options.shots
-        found |= {
-            "run": batches,
-            "gate": batches * facts.size,
-            "history": passes,
-            "step": passes * facts.size,
-        }
+        found |= {"run": batches, "gate": batches * facts.size, "trial": options.shots}
+        found |= {"step": passes * facts.size, "branch": passes if policy.branched else 0}
     match candidate.method:
         case Method.STATEVECTOR | Method.DENSITY_MATRIX:
             doubled = 2 if candidate.method is Method.DENSITY_MATRIX else 1
