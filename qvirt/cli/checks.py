@@ -57,7 +57,6 @@ PACKAGES = (
 PYTHONS = ((3, 10), (3, 13))
 LITTLE_MEMORY, TOO_LITTLE_MEMORY = 2 << 30, 512 << 20
 LITTLE_DISK, TOO_LITTLE_DISK = 2 << 30, 100 << 20
-SETUP = "./setup_quantum_vm.sh --with"
 _NONE_HERE = "none on this machine: use the process or docker runtime"
 
 
@@ -145,7 +144,11 @@ def gpu(hardware: Hardware) -> Check:
         return Check("gpu", Status.OK, f"torch {torch.version} ran a kernel on {', '.join(working)}")
     if hardware.gpus:
         names = ", ".join(gpu.name for gpu in hardware.gpus)
-        mend = f"{SETUP} torch" if torch.version is None else "python -m torch.utils.collect_env"
+        mend = (
+            "./setup_quantum_vm.sh --with torch"
+            if torch.version is None
+            else "python -m torch.utils.collect_env"
+        )
         return Check("gpu", Status.WARNING, f"{names}: {hardware.gpus[0].kernel_reason}", mend)
     if hardware.gpus_reason:
         return Check("gpu", Status.WARNING, hardware.gpus_reason, "sudo dmesg | grep -iE 'nvrm|amdgpu'")
@@ -161,7 +164,16 @@ def containers(engines: tuple[ContainerEngine, ...]) -> Check:
             denied = "permission denied" in str(engine.reason).lower()
             mend = f"sudo usermod -aG {engine.name} $USER" if denied else _start(engine.name)
             return Check("containers", Status.WARNING, f"{engine.name}: {engine.reason}", mend)
-    return Check("containers", Status.WARNING, "neither Docker nor Podman is installed", f"{SETUP} docker")
+    return Check(
+        "containers",
+        Status.WARNING,
+        "neither Docker nor Podman is installed",
+        _install("docker.io", "--cask docker"),
+    )
+
+
+def _install(debian: str, brew: str) -> str:
+    return f"brew install {brew}" if sys.platform == "darwin" else f"sudo apt-get install {debian}"
 
 
 def _start(service: str) -> str:
@@ -176,13 +188,15 @@ def hypervisor(hardware: Hardware) -> Iterator[Check]:
     if found.qemu:
         yield Check("qemu", Status.OK, found.qemu)
     else:
-        yield Check("qemu", Status.WARNING, "not installed", f"{SETUP} qemu")
+        yield Check("qemu", Status.WARNING, "not installed", _install("qemu-system", "qemu"))
     if found.libvirt_reachable:
         yield Check("libvirt", Status.OK, str(found.libvirt))
     elif found.libvirt:
         yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), _start("libvirtd"))
     else:
-        yield Check("libvirt", Status.WARNING, str(found.libvirt_reason), f"{SETUP} qemu")
+        yield Check(
+            "libvirt", Status.WARNING, str(found.libvirt_reason), _install("libvirt-daemon-system", "libvirt")
+        )
     if found.kvm_usable:
         yield Check("kvm", Status.OK, "a guest's code ran on it")
         return

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from qvirt.errors import EngineFailed, OutOfMemory
 from qvirt.model.estimate import Candidate
-from qvirt.model.run import Limits
+from qvirt.model.run import Limits, Method
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-FUSION_FROM = 13
+FUSION_FROM = {Method.STATEVECTOR: 13, Method.DENSITY_MATRIX: 6}
 """Qubits from which joining gates pays (measured; on four qubits Aer's fusion took 5 s for 6000 gates)."""
 
 PARALLEL_FROM = 15
@@ -52,7 +52,7 @@ def execute(
         # Aer would take the host's memory and cores for its own.
         "max_memory_mb": max(1, limits.memory >> 20),
         "max_parallel_threads": threads,
-        "fusion_threshold": FUSION_FROM,
+        "fusion_threshold": FUSION_FROM.get(candidate.method),
         "statevector_parallel_threshold": PARALLEL_FROM - 1,
         # The default cuts off what is below 1e-10, which a large state's amplitudes may be.
         "zero_threshold": 0.0,

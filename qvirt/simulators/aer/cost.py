@@ -27,26 +27,41 @@ _BRANCHING_FROM = 11
 
 _LONG_BATCH = 100_000
 
+METROPOLIS_STEPS = 5000
+
 _BASE_MEMORY = 16 << 20
 _GATE_MEMORY = 2500
 _SHOT_MEMORY = 6000
 """Bytes a shot: a branch keeps a random generator for each of its shots."""
 
-_DENSE = {"run": 4e-4, "gate": 1.1e-5, "apply": 2.8e-9, "sweep": 2.3e-9, "dense": 5.6e-9, "amplitude": 1.5e-8}
-_DENSE |= {"shot": 2e-7, "term": 3e-9, "history": 3e-5, "step": 3e-7, "work": 1.4e-9}
+_SHOTS = {"trial": 2.5e-5, "branch": 6e-5, "step": 6e-7, "work": 6e-10}
 CONSTANTS: dict[Method, Constants] = {
-    Method.STATEVECTOR: _DENSE,
-    Method.DENSITY_MATRIX: _DENSE,
-    Method.MPS: {"run": 1e-3, "gate": 1e-5, "pair": 2e-5, "bond": 2e-8, "read": 1e-8, "history": 3e-5},
-    Method.STABILIZER: {
-        "run": 5e-4,
-        "gate": 1e-5,
-        "row": 1e-10,
-        "shot": 1e-6,
-        "read": 1e-10,
-        "history": 3e-5,
+    Method.STATEVECTOR: {
+        "run": 4e-4,
+        "gate": 1.1e-5,
+        "apply": 2.8e-9,
+        "sweep": 2.3e-9,
+        "dense": 5.6e-9,
+        "amplitude": 1.5e-8,
+        "shot": 2e-7,
+        "term": 3e-9,
+        **_SHOTS,
     },
-    Method.EXTENDED_STABILIZER: {"run": 1e-3, "gate": 1e-5, "shot": 1e-3, "term": 1e-5},
+    Method.DENSITY_MATRIX: {
+        "run": 4e-4,
+        "gate": 2e-5,
+        "noise": 1e-2,
+        "pair": 1.2e-8,
+        "apply": 1e-9,
+        "amplitude": 1e-8,
+        "shot": 2e-7,
+        "term": 3e-9,
+        **_SHOTS,
+        "work": 5e-9,
+    },
+    Method.MPS: {"run": 1e-3, "gate": 2e-5, "bond": 1e-8, "row": 4e-7, "read": 5e-9, "shot": 1e-6, **_SHOTS},
+    Method.STABILIZER: {"run": 5e-4, "gate": 1e-5, "row": 1e-9, "shot": 1e-6, "read": 2e-8, **_SHOTS},
+    Method.EXTENDED_STABILIZER: {"run": 1e-3, "gate": 1e-5, "read": 2e-5},
 }
 
 
@@ -110,48 +125,61 @@ def shot_policy(
 def features(
     candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits | None = None
 ) -> dict[str, float]:
-    """Amounts of work. A gate costs Python's time once a batch, and Aer's for every amplitude."""
-    terms = sum(1 + text.count("+") + text.count("-") for text in options.observables)
+    """Amounts of work; where there are many histories, what one takes is ``work`` and ``step``."""
+    once = is_one_state(candidate, facts, options)
     found: dict[str, float] = {"run": 1, "gate": facts.gates, "shot": options.shots}
-    qubits, passes = width(facts, options), 1.0
-    if not is_one_state(candidate, facts, options):
+    passes = 1.0
+    if not once:
         policy = shot_policy(candidate, facts, options, limits)
         batches = -(-options.shots // policy.batch)
         passes = batches * policy.histories if policy.branched else options.shots
         found |= {"run": batches, "gate": batches * facts.size, "trial": options.shots}
-        found |= {"step": passes * facts.size, "branch": passes if policy.branched else 0}
+        found["branch"] = passes if policy.branched else 0
+        # Noise is drawn and joined with the gates anew for every shot.
+        found["step"] = passes * facts.size * (8 if is_noisy(options) else 1)
+    terms = sum(1 + text.count("+") + text.count("-") for text in options.observables)
+    qubits = width(facts, options)
     match candidate.method:
-        case Method.STATEVECTOR | Method.DENSITY_MATRIX:
-            doubled = 2 if candidate.method is Method.DENSITY_MATRIX else 1
-            amplitudes = 2.0 ** (doubled * qubits)
-            found |= _dense(facts, amplitudes, doubled * qubits, passes)
-            found["term"] = terms * amplitudes * passes
+        case Method.STATEVECTOR:
+            amplitudes = 2.0**qubits
+            found |= _sweeps(facts, qubits) if once else {"work": passes * _touched(facts, qubits)}
+            found |= {"amplitude": amplitudes, "term": terms * amplitudes * passes}
+        case Method.DENSITY_MATRIX:
+            amplitudes = 4.0**qubits
+            pairs = (facts.two_qubit_gates + 6 * facts.larger_gates) * amplitudes
+            found |= {"pair": pairs, "apply": facts.one_qubit_gates * amplitudes} if once else {}
+            found |= {"work": passes * pairs} if not once else {"noise": float(is_noisy(options))}
+            found |= {"amplitude": amplitudes, "term": terms * amplitudes * passes}
         case Method.MPS:
-            found |= {
-                "bond": passes * facts.bond_cost,
-                "pair": passes * (facts.gates - facts.one_qubit_gates),
-            }
-            bond = 2.0 ** min(facts.bond_bits, CERTAIN_BOND_BITS)
-            found["read"] = options.shots * qubits * bond * bond
+            found |= _mps_features(facts, options.shots, qubits)
+            found["bond"] *= passes
         case Method.STABILIZER:
             found |= {"row": passes * facts.gates * qubits, "read": options.shots * qubits * qubits}
-        case _:
-            found["term"] = 2.0 ** (0.3 * min(100, facts.gates - facts.clifford_gates))
+        case Method.EXTENDED_STABILIZER:
+            found["read"] = (
+                options.shots * METROPOLIS_STEPS * (1 + 0.1 * (facts.gates - facts.clifford_gates))
+            )
     return found
 
 
-def _dense(facts: CircuitFacts, amplitudes: float, bits: int, passes: float) -> dict[str, float]:
-    gates, light = max(1, facts.gates), facts.diagonal_gates + facts.larger_gates
-    if passes > 1:
-        return {"work": passes * amplitudes * (facts.gates if bits < FUSED_FROM else 4 * facts.passes)}
-    if bits < FUSED_FROM:
-        return {"apply": facts.gates * amplitudes, "amplitude": amplitudes}
-    share = max(0.0, 1.0 - light / gates)
-    return {
-        "sweep": facts.passes * amplitudes,
-        "dense": facts.passes * amplitudes * share,
-        "amplitude": amplitudes,
-    }
+def _sweeps(facts: CircuitFacts, qubits: int) -> dict[str, float]:
+    """Diagonal gates and gates with many controls leave most of their pass to the memory."""
+    if qubits < FUSED_FROM:
+        return {"apply": facts.gates * 2.0**qubits}
+    light = (facts.diagonal_gates + facts.larger_gates) / max(1, facts.gates)
+    sweeps = facts.passes * 2.0**qubits
+    return {"sweep": sweeps, "dense": sweeps * max(0.0, 1.0 - light)}
+
+
+def _touched(facts: CircuitFacts, qubits: int) -> float:
+    return (facts.gates if qubits < FUSED_FROM else 4 * facts.passes) * 2.0**qubits
+
+
+def _mps_features(facts: CircuitFacts, shots: int, qubits: int) -> dict[str, float]:
+    """At most as many prefixes are read as there are shots, and no more than 2 to the qubits read so far."""
+    split = min(qubits, shots.bit_length())
+    rows = 2.0**split + max(0, qubits - split) * shots
+    return {"bond": facts.bond_cost, "row": rows, "read": rows * 4.0 ** min(facts.bond_bits, 15.0)}
 
 
 def state_memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> int:

@@ -48,7 +48,7 @@ def sample(state: Sites, shots: int, generator: np.random.Generator) -> NDArray[
     """
     vectors = np.ones((1, 1), complex)
     counts = np.array([shots])
-    bits = np.zeros((1, 0), np.uint8)
+    splits: list[tuple[NDArray[np.intp], NDArray[np.uint8]]] = []
     for site in state:
         after = [vectors @ matrix for matrix in site]
         weights = [np.square(np.abs(found)).sum(axis=1) for found in after]
@@ -57,13 +57,13 @@ def sample(state: Sites, shots: int, generator: np.random.Generator) -> NDArray[
         vectors = np.concatenate(
             [after[bit][rows] / np.sqrt(weights[bit][rows, None]) for bit, rows in enumerate(kept)]
         )
-        bits = np.concatenate(
-            [
-                np.column_stack([bits[rows], np.full(len(rows), bit, np.uint8)])
-                for bit, rows in enumerate(kept)
-            ]
-        )
         counts = np.concatenate([(counts - ones)[kept[0]], ones[kept[1]]])
-    found = np.repeat(bits, counts, axis=0)
-    generator.shuffle(found)
-    return found
+        splits.append(
+            (np.concatenate(kept), np.repeat(np.array([0, 1], np.uint8), [len(kept[0]), len(kept[1])]))
+        )
+    bits = np.empty((len(counts), len(state)), np.uint8)
+    rows = np.arange(len(counts))
+    for place, (parents, bit) in reversed(list(enumerate(splits))):
+        bits[:, place] = bit[rows]
+        rows = parents[rows]
+    return generator.permutation(np.repeat(bits, counts, axis=0))

@@ -73,7 +73,7 @@ class AerSimulator:
         certain = candidate.method is not Method.EXTENDED_STABILIZER
         if candidate.method is Method.MPS and facts.bond_bits > cost.CERTAIN_BOND_BITS:
             certain = False
-            features["bond"] = 0.0
+            features |= {"bond": 0.0, "read": features["row"]}
         once = cost.is_one_state(candidate, facts, options)
         return Estimate(
             candidate,

@@ -88,7 +88,7 @@ def test_containers() -> None:
     )
     podman = ContainerEngine("podman", True, True, "4.3.1", "overlay", True, None)
     assert checks.containers((absent, podman)).status is Status.OK
-    assert checks.containers((absent,)).mend == "./setup_quantum_vm.sh --with docker"
+    assert checks.containers((absent,)).mend == checks._install("docker.io", "--cask docker")
     assert checks.containers((denied, absent)).mend == "sudo usermod -aG docker $USER"
 
 
