@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import os
 
+from qvirt.runtimes.pids import birth
+
 
 def me() -> str:
-    return _name(os.getpid())
+    return f"{os.getpid()}:{birth(os.getpid())}"
 
 
 def alive(owner: str | None) -> bool:
     """Whether the process still runs; a new process that has taken its number is another one."""
-    if not owner:
-        return False
-    pid = owner.partition(":")[0]
-    return pid.isdecimal() and _name(int(pid)) == owner
-
-
-def _name(pid: int) -> str:
-    import psutil
-
-    try:
-        return f"{pid}:{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return f"{pid}:gone"
+    pid, _, born = (owner or "").partition(":")
+    return pid.isdecimal() and birth(int(pid)) == born

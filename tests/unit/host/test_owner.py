@@ -8,8 +8,8 @@ from qvirt.host import owner
 
 def test_a_process_is_known_by_pid_and_start_time() -> None:
     assert owner.alive(owner.me())
-    pid, _, start = owner.me().partition(":")
-    assert not owner.alive(f"{pid}:{float(start) - 10:.2f}")
+    pid, _, born = owner.me().partition(":")
+    assert not owner.alive(f"{pid}:{int(born) - 10}")
 
 
 def test_an_ended_process_is_not_alive() -> None:
