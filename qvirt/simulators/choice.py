@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RACE_FLOOR = 0.03
 """Seconds: a safe candidate faster than this is not worth racing against."""
 
-BUDGET_SHARE = 0.15
+BUDGET_SHARE = 0.12
 """Share of the safe candidate's time that a gamble which stops by itself may cost."""
 
 KILLED_BUDGET_SHARE = 0.1
@@ -184,7 +184,7 @@ def _stages(
 def _budget(gamble: Estimate, safe: Estimate) -> float:
     """0 where the gamble is not worth it. An estimate that is too low must not grow the budget."""
     pessimistic = safe.seconds / safe.error
-    if simulators()[gamble.candidate.engine].stops_by_itself:
+    if gamble.candidate.method in simulators()[gamble.candidate.engine].stops_by_itself:
         return BUDGET_SHARE * pessimistic
     budget = KILLED_BUDGET_SHARE * pessimistic
     return budget if budget >= KILLED_BUDGET_FLOOR else 0.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.result import Expectation
-from qvirt.model.run import Limits, RunOptions
+from qvirt.model.run import Limits, Method, RunOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,8 +66,9 @@ class Simulator(Protocol):
     def name(self) -> str: ...
 
     @property
-    def stops_by_itself(self) -> bool:
-        """Its programs come back from ``advance`` in about the time given; else only a kill stops them."""
+    def stops_by_itself(self) -> frozenset[Method]:
+        """Methods whose programs, given a budget (``Limits.seconds``), come back from ``advance`` in about
+        the time given and give up early; others only a kill stops."""
 
     def version(self) -> str | None:
         """The engine's version, or None where it is not installed (found without importing it)."""

@@ -33,7 +33,7 @@ _MOST_STATE_QUBITS = 40
 
 class ProductSimulator:
     name = "product"
-    stops_by_itself = True
+    stops_by_itself = frozenset({Method.PRODUCT})
 
     def version(self) -> str | None:
         return __version__

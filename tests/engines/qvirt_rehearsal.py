@@ -92,7 +92,7 @@ class RehearsalProgram:
 
 class RehearsalSimulator:
     name = "rehearsal"
-    stops_by_itself = False
+    stops_by_itself: frozenset[Method] = frozenset()
 
     def version(self) -> str | None:
         return "1.0"

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 FUSION_FROM = {Method.STATEVECTOR: 13, Method.DENSITY_MATRIX: 6}
 """Qubits from which joining gates pays (measured; on four qubits Aer's fusion took 5 s for 6000 gates)."""
 
-PARALLEL_FROM = 15
-"""Qubits from which two threads work on one state: below, waiting for one another costs what they gain,
-and on a busy machine many times more. A density matrix counts twice."""
+PARALLEL_FROM = 17
+"""Qubits from which several threads work on one state (a density matrix counts twice).
+
+From 15 on two threads are faster on a machine that is quiet. On a busy one they wait for each other at
+every gate, which made 40 ms of work at 16 qubits take 400.
+"""
 
 _SPINS = "10000"
 """How often a thread looks for work before it sleeps. Without end, as is the default, 20 ms of work took

@@ -29,8 +29,8 @@ _LONG_BATCH = 100_000
 
 METROPOLIS_STEPS = 5000
 
-_BASE_MEMORY = 16 << 20
-_GATE_MEMORY = 2500
+_BASE_MEMORY = 8 << 20
+_GATE_MEMORY = 1000
 _SHOT_MEMORY = 6000
 """Bytes a shot: a branch keeps a random generator for each of its shots."""
 
@@ -59,7 +59,7 @@ CONSTANTS: dict[Method, Constants] = {
         **_SHOTS,
         "work": 5e-9,
     },
-    Method.MPS: {"run": 1e-3, "gate": 2e-5, "bond": 1e-8, "row": 4e-7, "read": 5e-9, "shot": 1e-6, **_SHOTS},
+    Method.MPS: {"run": 1e-3, "gate": 2e-5, "bond": 1e-8, "row": 2e-7, "read": 5e-9, "shot": 1e-6, **_SHOTS},
     Method.STABILIZER: {"run": 5e-4, "gate": 1e-5, "row": 1e-9, "shot": 1e-6, "read": 2e-8, **_SHOTS},
     Method.EXTENDED_STABILIZER: {"run": 1e-3, "gate": 1e-5, "read": 2e-5},
 }

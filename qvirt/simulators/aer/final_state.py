@@ -18,6 +18,7 @@ from qvirt.simulators import sampling
 from qvirt.simulators.aer import mps
 from qvirt.simulators.aer.backend import PARALLEL_FROM, execute
 from qvirt.simulators.aer.gates import for_aer
+from qvirt.simulators.aer.pieces import Pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import Readings
@@ -45,17 +46,31 @@ class FinalStateProgram:
         # Misreadings are left to us, as the readings are.
         on_gates = replace(noise, readout_0to1=0.0, readout_1to0=0.0) if noise else None
         self._circuit, self._noise = for_aer(_on(unitary, active), candidate.method, on_gates)
-        self._add_readings()
+        self._pieces: Pieces | None = None
+        if candidate.method is Method.MPS and limits.seconds is not None:
+            self._pieces = Pieces(self._circuit, self._execute, limits.seconds)
         self._data: dict[str, Any] | None = None
 
     @property
     def fraction(self) -> float | None:
-        return None if self._data is None else 1.0
+        if self._data is None:
+            return None if self._pieces is None else self._pieces.fraction
+        return 1.0
 
     def advance(self, seconds: float) -> bool:
-        num_qubits = self._circuit.num_qubits * (2 if self._candidate.method is Method.DENSITY_MATRIX else 1)
-        self._data = execute(
-            self._circuit,
+        circuit = self._circuit
+        if self._pieces is not None:
+            if not self._pieces.advance(seconds):
+                return False
+            circuit = QuantumCircuit(circuit.qubits)
+            circuit.set_matrix_product_state(self._pieces.state)
+        self._data = self._execute(self._with_readings(circuit))
+        return True
+
+    def _execute(self, circuit: QuantumCircuit) -> dict[str, Any]:
+        num_qubits = circuit.num_qubits * (2 if self._candidate.method is Method.DENSITY_MATRIX else 1)
+        return execute(
+            circuit,
             self._candidate,
             self._limits,
             shots=1,
@@ -63,7 +78,6 @@ class FinalStateProgram:
             threads=self._limits.threads if num_qubits >= PARALLEL_FROM else 1,
             noise=self._noise,
         )
-        return True
 
     def checkpoint(self) -> bytes:
         raise Unsupported("Aer cannot stop in the middle of a circuit")
@@ -90,9 +104,9 @@ class FinalStateProgram:
             state=np.asarray(state, np.complex128) if options.state else None,
         )
 
-    def _add_readings(self) -> None:
+    def _with_readings(self, circuit: QuantumCircuit) -> QuantumCircuit:
         # The lowered circuit may be the workload's own.
-        circuit = self._circuit = self._circuit.copy()
+        circuit = circuit.copy()
         for text in dict.fromkeys(self._work.options.observables):
             observable = parse_observable(text, circuit.num_qubits)
             circuit.save_expectation_value(observable, circuit.qubits, label=text)
@@ -104,6 +118,7 @@ class FinalStateProgram:
             if self._work.options.probabilities:
                 circuit.save_probabilities(sorted(set(self._clbit_of.values())), label=_PROBABILITIES)
             circuit.save_matrix_product_state(label=_STATE)
+        return circuit
 
     def _sampled(self, sites: mps.Sites, generator: np.random.Generator) -> Readings:
         def read(shots: int) -> Readings:

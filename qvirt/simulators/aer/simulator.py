@@ -33,7 +33,7 @@ _ERROR = {Method.STATEVECTOR: 1.5, Method.DENSITY_MATRIX: 1.5, Method.MPS: 4.0, 
 
 class AerSimulator:
     name = "aer"
-    stops_by_itself = False
+    stops_by_itself = frozenset({Method.MPS})
 
     def version(self) -> str | None:
         return version("qiskit-aer") if importlib.util.find_spec("qiskit_aer") else None
@@ -73,7 +73,7 @@ class AerSimulator:
         certain = candidate.method is not Method.EXTENDED_STABILIZER
         if candidate.method is Method.MPS and facts.bond_bits > cost.CERTAIN_BOND_BITS:
             certain = False
-            features |= {"bond": 0.0, "read": features["row"]}
+            features |= {"bond": 0.0, "row": 0.0, "read": 0.0}
         once = cost.is_one_state(candidate, facts, options)
         return Estimate(
             candidate,

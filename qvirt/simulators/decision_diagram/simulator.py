@@ -28,7 +28,7 @@ _BASE_MEMORY = 32 << 20
 
 class DecisionDiagramSimulator:
     name = "ddsim"
-    stops_by_itself = True
+    stops_by_itself = frozenset({Method.DECISION_DIAGRAM})
 
     def version(self) -> str | None:
         with suppress(PackageNotFoundError):

@@ -22,7 +22,7 @@ _GATE_MEMORY = 1200
 
 class QsimSimulator:
     name = "qsim"
-    stops_by_itself = False
+    stops_by_itself: frozenset[Method] = frozenset()
 
     def version(self) -> str | None:
         with suppress(PackageNotFoundError):

@@ -27,7 +27,7 @@ _STEP_MEMORY = 300
 
 class StimSimulator:
     name = "stim"
-    stops_by_itself = True
+    stops_by_itself = frozenset({Method.STABILIZER})
 
     def version(self) -> str | None:
         with suppress(PackageNotFoundError):

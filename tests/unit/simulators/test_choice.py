@@ -50,7 +50,7 @@ class Engine:
     seconds: float = 1.0
     memory: int = 1 << 20
     certain: bool = True
-    stops_by_itself: bool = False
+    stops_by_itself: frozenset[Method] = frozenset()
     refuses: str | None = None
     installed: bool = True
     seen: list[object] = field(default_factory=list)
@@ -113,7 +113,9 @@ def test_what_cannot_or_does_not_fit_is_rejected_with_its_reason(engines) -> Non
 
 
 def test_a_gamble_goes_first_under_a_share_of_the_safe_time(engines) -> None:  # type: ignore[no-untyped-def]
-    gamble = Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.01, certain=False, stops_by_itself=True)
+    gamble = Engine(
+        "dd", Method.DECISION_DIAGRAM, DOUBLE, 0.01, certain=False, stops_by_itself=frozenset(Method)
+    )
     engines(Engine("dense", seconds=3.0), gamble)
     plan = choice.plan(FACTS, RunOptions(), LIMITS)
     first, last = plan.stages
@@ -127,7 +129,9 @@ def test_no_gamble_costs_more_than_three_tenths_of_the_safe_time(engines) -> Non
     for seconds in (0.001, 0.1, 1.0, 10.0, 1000.0):
         engines(
             Engine("dense", seconds=seconds),
-            Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 1e-4, certain=False, stops_by_itself=True),
+            Engine(
+                "dd", Method.DECISION_DIAGRAM, DOUBLE, 1e-4, certain=False, stops_by_itself=frozenset(Method)
+            ),
             Engine("mps", Method.MPS, DOUBLE, 1e-4, certain=False),
         )
         plan = choice.plan(FACTS, RunOptions(), LIMITS)
@@ -138,7 +142,7 @@ def test_no_gamble_costs_more_than_three_tenths_of_the_safe_time(engines) -> Non
 def test_short_circuits_are_not_raced(engines) -> None:  # type: ignore[no-untyped-def]
     engines(
         Engine("dense", seconds=0.01),
-        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 1e-5, certain=False, stops_by_itself=True),
+        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 1e-5, certain=False, stops_by_itself=frozenset(Method)),
     )
     assert order() == [["dense"]]
 
