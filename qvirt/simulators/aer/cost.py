@@ -19,8 +19,11 @@ MOST_QUBITS = {Method.STATEVECTOR: 50, Method.DENSITY_MATRIX: 25, Method.EXTENDE
 CERTAIN_BOND_BITS = 6.0
 """log2 of the bond dimension up to which the work of a matrix product state is known well enough."""
 
-BATCH = 8192
+BATCH = 4096
 """Shots that are gone through at a time."""
+
+READ_BLOCK = 4 << 20
+"""Bytes of vectors that are read from a matrix product state at a time; some ten times that is taken."""
 
 _BRANCHING_FROM = 11
 """Qubits from which sharing a state pays however many histories there are."""
@@ -30,9 +33,9 @@ _LONG_BATCH = 100_000
 METROPOLIS_STEPS = 5000
 
 _BASE_MEMORY = 8 << 20
-_GATE_MEMORY = 1000
-_SHOT_MEMORY = 6000
-"""Bytes a shot: a branch keeps a random generator for each of its shots."""
+_GATE_MEMORY = 1700
+_GENERATOR_MEMORY = 2600
+"""Bytes of Aer's random generator: one for every shot, and another at every split that the shot takes."""
 
 _SHOTS = {"trial": 2.5e-5, "branch": 6e-5, "step": 6e-7, "work": 6e-10}
 CONSTANTS: dict[Method, Constants] = {
@@ -211,12 +214,13 @@ def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limit
     if not is_one_state(candidate, facts, options):
         policy = shot_policy(candidate, facts, options, limits)
         held *= policy.histories if policy.branched else policy.parallel
-        held += _SHOT_MEMORY * policy.batch
+        generators = 3 + min(facts.collapses, 12) if policy.branched else 1
+        held += _GENERATOR_MEMORY * generators * policy.batch
     elif candidate.method is Method.STATEVECTOR:
         if options.probabilities:
             held += 16 << qubits
         if options.state and candidate.precision.amplitude_bytes < 16:
             held += 16 << qubits
-    elif candidate.method is Method.MPS and options.state:
-        held += 48 << qubits
+    elif candidate.method is Method.MPS:
+        held += 10 * READ_BLOCK + ((48 << qubits) if options.state else 0)
     return _BASE_MEMORY + _GATE_MEMORY * facts.size + held + reading_memory(facts, options)

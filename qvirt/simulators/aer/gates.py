@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qiskit import QuantumCircuit
+from qiskit.circuit.library import PhaseGate
 
 from qvirt.model.run import Method, Noise
 from qvirt.simulators.aer.backend import load
@@ -45,4 +46,12 @@ def for_aer(
 
         circuit, model = with_noise(circuit, noise, basis)
     circuit = lower(with_plain_conditions(circuit), basis | {"quantum_channel"}, LARGEST_UNITARY)
-    return circuit, model
+    return (_phases(circuit) if method is Method.EXTENDED_STABILIZER else circuit), model
+
+
+def _phases(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Rotations about Z as phases: the extended stabilizer takes those by any angle, and these by few."""
+    changed = circuit.copy_empty_like()
+    for step in circuit.data:
+        changed._append(step.replace(operation=PhaseGate(step.params[0])) if step.name == "rz" else step)
+    return changed

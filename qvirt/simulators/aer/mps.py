@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_BYTES = 32 << 20
+from qvirt.simulators.aer.cost import READ_BLOCK
 
 Sites = Sequence[NDArray[np.complex128]]
 
@@ -38,7 +38,7 @@ def amplitudes(state: Sites) -> NDArray[np.complex128]:
 def shots_at_once(state: Sites) -> int:
     """So many that their vectors stay small."""
     bond = max(int(site.shape[2]) for site in state)
-    return max(1, _BLOCK_BYTES // (16 * bond))
+    return max(1, READ_BLOCK // (16 * bond + 4 * len(state)))
 
 
 def sample(state: Sites, shots: int, generator: np.random.Generator) -> NDArray[np.uint8]:
