@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qvirt.errors import EngineFailed, OutOfMemory
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method
+from qvirt.simulators.aer.cost import metropolis_steps
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -59,6 +60,7 @@ def execute(
         "statevector_parallel_threshold": PARALLEL_FROM - 1,
         # The default cuts off what is below 1e-10, which a large state's amplitudes may be.
         "zero_threshold": 0.0,
+        "extended_stabilizer_metropolis_mixing_time": metropolis_steps(circuit.num_qubits),
         **options,
     }
     try:

@@ -30,8 +30,6 @@ _BRANCHING_FROM = 11
 
 _LONG_BATCH = 100_000
 
-METROPOLIS_STEPS = 5000
-
 _BASE_MEMORY = 8 << 20
 _GATE_MEMORY = 1700
 _GENERATOR_MEMORY = 2600
@@ -82,6 +80,11 @@ class ShotPolicy:
 def width(facts: CircuitFacts, options: RunOptions) -> int:
     """Qubits that are simulated: idle ones only where all of the state is asked for."""
     return facts.num_qubits if options.state or options.observables else facts.active_qubits
+
+
+def metropolis_steps(qubits: int) -> int:
+    """Each shot of an extended stabilizer is a random walk; its time to mix grows with the qubits."""
+    return 500 + 100 * qubits
 
 
 def is_noisy(options: RunOptions) -> bool:
@@ -160,7 +163,7 @@ def features(
             found |= {"row": passes * facts.gates * qubits, "read": options.shots * qubits * qubits}
         case Method.EXTENDED_STABILIZER:
             found["read"] = (
-                options.shots * METROPOLIS_STEPS * (1 + 0.1 * (facts.gates - facts.clifford_gates))
+                options.shots * metropolis_steps(qubits) * (1 + 0.1 * (facts.gates - facts.clifford_gates))
             )
     return found
 
