@@ -14,7 +14,7 @@ from qiskit.circuit import Clbit
 from qvirt.errors import EngineFailed, Unsupported
 from qvirt.model.estimate import Candidate
 from qvirt.model.result import Expectation
-from qvirt.model.run import Limits
+from qvirt.model.run import Limits, Method
 from qvirt.simulators import sampling
 from qvirt.simulators.aer.backend import execute
 from qvirt.simulators.aer.cost import is_one_state, shot_policy
@@ -89,7 +89,8 @@ class ShotsProgram:
             self._limits,
             shots=shots,
             seed=int(seeds.generate_state(1, np.uint64)[0] >> 1),
-            threads=self._limits.threads,
+            # The walk of the extended stabilizer is made of steps too short for threads to share.
+            threads=1 if self._candidate.method is Method.EXTENDED_STABILIZER else self._limits.threads,
             noise=self._noise,
             memory=self._work.options.per_shot_memory,
             max_parallel_shots=self._policy.parallel,
