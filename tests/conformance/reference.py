@@ -1,21 +1,25 @@
-"""A dense reference that shares nothing with the engines: exact chances of every bit string.
+"""A dense reference that knows nothing of the engines: the exact chance of every bit string.
 
 For each bit string that the classical bits may hold, an unnormalised density matrix; measurement splits
-it, a condition acts on the ones where it holds. Slow, short, and right for up to five qubits.
+it, a condition acts on the ones where it holds. Slow, short, and right for up to seven qubits.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import IfElseOp
+from qiskit.circuit import CircuitInstruction
+from qiskit.quantum_info import Operator
 
 from qvirt.model.run import Noise
+from qvirt.simulators.conditions import holds
 
 Matrix = NDArray[np.complex128]
 Branches = dict[int, Matrix]
@@ -25,83 +29,85 @@ PAULIS = {
     "Y": np.array([[0, -1j], [1j, 0]]),
     "Z": np.diag([1, -1]),
 }
+PROJECTORS = [np.diag([1, 0]), np.diag([0, 1])]
 
 
 def distribution(circuit: QuantumCircuit, noise: Noise = Noise()) -> dict[int, float]:
     """Chance of each value of the clbits (bit i is clbit i)."""
-    branches = final(circuit, noise)
-    return {bits: float(rho.trace().real) for bits, rho in branches.items() if rho.trace().real > 1e-12}
+    return {bits: float(rho.trace().real) for bits, rho in final(circuit, noise).items()}
 
 
 def final(circuit: QuantumCircuit, noise: Noise = Noise()) -> Branches:
+    """Gates on three and more qubits have no noise here: lower them first."""
     rho = np.zeros((2**circuit.num_qubits,) * 2, complex)
     rho[0, 0] = 1
-    return _run(circuit, list(range(circuit.num_qubits)), list(range(circuit.num_clbits)), {0: rho}, noise)
+    return _run(circuit, range(circuit.num_qubits), range(circuit.num_clbits), {0: rho}, noise)
+
+
+def pauli(text: str) -> Matrix:
+    """A Pauli string in Qiskit's order: the rightmost letter is qubit 0."""
+    return reduce(np.kron, [PAULIS[letter] for letter in text])
 
 
 def _run(
-    circuit: QuantumCircuit, qubits: list[int], clbits: list[int], branches: Branches, noise: Noise
+    circuit: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int], branches: Branches, noise: Noise
 ) -> Branches:
-    n = int(np.log2(len(next(iter(branches.values())))))
+    number: dict[Any, int] = dict(zip(circuit.qubits, qubits, strict=True))
+    number |= dict(zip(circuit.clbits, clbits, strict=True))
     for step in circuit.data:
-        on = [qubits[circuit.find_bit(q).index] for q in step.qubits]
-        bits = [clbits[circuit.find_bit(c).index] for c in step.clbits]
-        name = step.operation.name
-        if name == "barrier":
-            continue
-        if name == "measure":
-            branches = _measured(branches, on[0], bits[0], n, noise)
-        elif name == "reset":
-            kraus = [_on(np.array([[1, 0], [0, 0]]), on, n), _on(np.array([[0, 1], [0, 0]]), on, n)]
-            branches = {b: sum(k @ rho @ k.conj().T for k in kraus) for b, rho in branches.items()}
-        elif isinstance(step.operation, IfElseOp):
-            branches = _conditional(circuit, step.operation, on, bits, clbits, branches, noise)
-        else:
-            gate = _on(step.operation.to_matrix(), on, n)
-            branches = {b: _noisy(gate @ rho @ gate.conj().T, on, n, noise) for b, rho in branches.items()}
+        after: Any = defaultdict(lambda: 0)
+        for bits, rho in branches.items():
+            for found, part in _step(step, number, bits, rho, noise).items():
+                after[found] += part
+        branches = {bits: rho for bits, rho in after.items() if rho.trace().real > 1e-14}
     return branches
 
 
-def _conditional(
-    circuit: QuantumCircuit,
-    op: IfElseOp,
-    on: list[int],
-    bits: list[int],
-    clbits: list[int],
-    branches: Branches,
-    noise: Noise,
-) -> Branches:
-    target, value = op.condition
-    places = [
-        clbits[circuit.find_bit(bit).index] for bit in ([target] if not hasattr(target, "size") else target)
-    ]
-    found: Branches = {}
-    for b, rho in branches.items():
-        holds = sum((b >> place & 1) << i for i, place in enumerate(places)) == int(value)
-        body = op.blocks[0] if holds else (op.blocks[1] if len(op.blocks) > 1 else None)
-        for after, out in (_run(body, on, bits, {b: rho}, noise) if body is not None else {b: rho}).items():
-            found[after] = found.get(after, 0) + out
-    return found
+def _step(step: CircuitInstruction, number: dict[Any, int], bits: int, rho: Matrix, noise: Noise) -> Branches:
+    on = [number[qubit] for qubit in step.qubits]
+    if step.name in ("barrier", "delay"):
+        return {bits: rho}
+    if step.name == "reset":
+        return {bits: _channel([PROJECTORS[0], PAULIS["X"] @ PROJECTORS[1]], rho, on)}
+    if step.name == "measure":
+        return _measured(bits, rho, on, number[step.clbits[0]], noise)
+    if step.is_control_flow():
+        return _conditional(step, number, bits, rho, noise)
+    return {bits: _noisy(_channel([Operator(step.operation).data], rho, on), on, noise)}
 
 
-def _measured(branches: Branches, qubit: int, clbit: int, n: int, noise: Noise) -> Branches:
+def _measured(bits: int, rho: Matrix, on: list[int], clbit: int, noise: Noise) -> Branches:
     found: Any = defaultdict(lambda: 0)
-    for b, rho in branches.items():
-        for value, wrong in ((0, noise.readout_0to1), (1, noise.readout_1to0)):
-            projector = _on(np.diag([1.0 - value, value]), [qubit], n)
-            part = projector @ rho @ projector
-            if part.trace().real > 1e-14:
-                found[b & ~(1 << clbit) | value << clbit] += (1 - wrong) * part
-                if wrong:
-                    found[b & ~(1 << clbit) | (1 - value) << clbit] += wrong * part
+    for value, wrong in product((0, 1), (0, 1)):
+        rate = (noise.readout_0to1, noise.readout_1to0)[value]
+        chance = rate if wrong else 1 - rate
+        found[bits & ~(1 << clbit) | (value ^ wrong) << clbit] += chance * _channel(
+            [PROJECTORS[value]], rho, on
+        )
     return dict(found)
 
 
-def _noisy(rho: Matrix, on: list[int], n: int, noise: Noise) -> Matrix:
+def _conditional(
+    step: CircuitInstruction, number: dict[Any, int], bits: int, rho: Matrix, noise: Noise
+) -> Branches:
+    """An if, or a loop that goes on until hardly a case is left in it."""
+    places = [number[qubit] for qubit in step.qubits], [number[clbit] for clbit in step.clbits]
+    condition, blocks = step.operation.condition, step.operation.blocks
+    if step.name == "if_else":
+        chosen = 0 if holds(condition, bits, number) else 1
+        return _run(blocks[chosen], *places, {bits: rho}, noise) if chosen < len(blocks) else {bits: rho}
+    left: Any = defaultdict(lambda: 0)
+    branches = {bits: rho}
+    while branches:
+        for key in [key for key in branches if not holds(condition, key, number)]:
+            left[key] += branches.pop(key)
+        branches = _run(blocks[0], *places, branches, noise)
+    return dict(left)
+
+
+def _noisy(rho: Matrix, on: list[int], noise: Noise) -> Matrix:
     rate = {1: noise.depolarizing_1q, 2: noise.depolarizing_2q}.get(len(on), 0.0)
-    mixed = rho
-    for qubit in on:
-        mixed = sum(m @ mixed @ m.conj().T for m in (_on(p, [qubit], n) for p in PAULIS.values())) / 4
+    mixed = reduce(lambda m, qubit: _channel([p / 2 for p in PAULIS.values()], m, [qubit]), on, rho)
     rho = (1 - rate) * rho + rate * mixed
     for qubit in on:
         for damping, jump in (
@@ -109,19 +115,18 @@ def _noisy(rho: Matrix, on: list[int], n: int, noise: Noise) -> Matrix:
             (noise.phase_damping, [[0, 0], [0, 1]]),
         ):
             kraus = [np.diag([1, np.sqrt(1 - damping)]), np.sqrt(damping) * np.array(jump)]
-            rho = sum(m @ rho @ m.conj().T for m in (_on(k, [qubit], n) for k in kraus))
+            rho = _channel(kraus, rho, [qubit])
     return rho
 
 
-def _on(matrix: Any, qubits: list[int], n: int) -> Matrix:
-    """The matrix of a gate on ``qubits`` (its bit i is qubits[i]) as one on all n, little-endian."""
-    k = len(qubits)
-    full = np.kron(np.eye(2 ** (n - k)), matrix)
-    order = [*qubits, *(q for q in range(n) if q not in qubits)]
-    place = [sum((x >> q & 1) << i for i, q in enumerate(order)) for x in range(2**n)]
-    return full[np.ix_(place, place)]
+def _channel(kraus: Iterable[Any], rho: Matrix, on: list[int]) -> Matrix:
+    return sum(_times(k, _times(k, rho, on).conj().T, on).conj().T for k in kraus)
 
 
-def pauli(text: str) -> Matrix:
-    """A Pauli string in Qiskit's order: the rightmost letter is qubit 0."""
-    return reduce(np.kron, [PAULIS[letter] for letter in text])
+def _times(matrix: Any, rho: Matrix, on: list[int]) -> Matrix:
+    """A matrix on the qubits ``on`` (its bit i is on[i]) times rho, little-endian."""
+    n, k = len(rho).bit_length() - 1, len(on)
+    axes = [n - 1 - qubit for qubit in reversed(on)]
+    gate = np.asarray(matrix, complex).reshape((2,) * 2 * k)
+    rows = np.tensordot(gate, rho.reshape((2,) * n + (-1,)), axes=(range(k, 2 * k), axes))
+    return np.moveaxis(rows, range(k), axes).reshape(rho.shape)

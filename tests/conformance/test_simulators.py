@@ -11,7 +11,9 @@ import pytest
 import reference
 from numpy.random import Generator, default_rng
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.circuit.classical import expr, types
+from qiskit.circuit.library import RYGate, UnitaryGate
+from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 from scipy.stats import chisquare
 
 from qvirt.circuits import ParseLimits, analyse
@@ -20,6 +22,7 @@ from qvirt.model.circuit import Format
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method, Noise, Precision, RunOptions
 from qvirt.simulators.contract import Outcome
+from qvirt.simulators.lowering import lower_to_two_qubit
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.simulators.workload import Workload
 
@@ -139,6 +142,75 @@ def on_register() -> QuantumCircuit:
     return circuit
 
 
+def overwritten() -> QuantumCircuit:
+    """Three readings into one bit: the last one stays. Two qubits do nothing."""
+    circuit = QuantumCircuit(5, 2)
+    circuit.reset(4)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.ry(0.7, 2)
+    circuit.measure([0, 2, 1], [0, 0, 0])
+    circuit.measure(2, 1)
+    return circuit
+
+
+def many_controls() -> QuantumCircuit:
+    circuit = QuantumCircuit(6)
+    circuit.h(range(6))
+    circuit.mcx([0, 5, 1, 3], 2)
+    circuit.mcp(0.8, [4, 0, 2], 1)
+    circuit.append(RYGate(0.7).control(2, ctrl_state=1), [3, 1, 5])
+    circuit.append(UnitaryGate(random_unitary(8, seed=4)), [5, 0, 3])
+    circuit.h([0, 2, 4])
+    circuit.measure_all()
+    return circuit
+
+
+def teleport() -> QuantumCircuit:
+    circuit = QuantumCircuit(3, 3)
+    circuit.ry(0.8, 0)
+    circuit.h(1)
+    circuit.cx(1, 2)
+    circuit.cx(0, 1)
+    circuit.h(0)
+    circuit.measure([0, 1], [0, 1])
+    with circuit.if_test((circuit.clbits[1], 1)):
+        circuit.x(2)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.z(2)
+    circuit.measure(2, 2)
+    return circuit
+
+
+def expressions() -> QuantumCircuit:
+    """Conditions in which Aer by itself goes wrong, with a body that measures."""
+    a, b = ClassicalRegister(2, "a"), ClassicalRegister(3, "b")
+    circuit = QuantumCircuit(QuantumRegister(2), a, b)
+    circuit.h([0, 1])
+    circuit.measure([0, 1], a)
+    circuit.reset([0, 1])
+    with circuit.if_test(expr.cast(a, types.Bool())):
+        circuit.x(0)
+        circuit.measure(0, b[1])
+    with circuit.if_test(expr.logic_and(expr.index(a, 1), expr.logic_not(a[0]))):
+        circuit.ry(0.5, 1)
+    circuit.measure([0, 1], [b[2], b[0]])
+    return circuit
+
+
+def loop() -> QuantumCircuit:
+    """Until a measurement gives 0."""
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    with circuit.while_loop((circuit.clbits[0], 1)):
+        circuit.ry(1.1, 0)
+        circuit.cx(0, 1)
+        circuit.measure(0, 0)
+    circuit.measure(1, 1)
+    return circuit
+
+
 CIRCUITS = {
     "clifford 4": all_measured(clifford, 4, 1),
     "clifford 5": all_measured(clifford, 5, 2),
@@ -153,6 +225,11 @@ CIRCUITS = {
     "clifford dynamic": dynamic(clifford),
     "dense dynamic": dynamic(dense),
     "condition on a register": on_register(),
+    "overwritten": overwritten(),
+    "many controls": many_controls(),
+    "teleport": teleport(),
+    "expressions": expressions(),
+    "loop": loop(),
 }
 NOISE = {
     "depolarizing": Noise(depolarizing_1q=0.05, depolarizing_2q=0.1),
@@ -325,17 +402,41 @@ def test_noise(candidate: Candidate, kind: str) -> None:
 
 
 @every_candidate
-def test_means_with_noise(candidate: Candidate) -> None:
-    circuit = noisy_circuit("clifford")
-    noise = NOISE["depolarizing"]
-    outcome = run(candidate, workload(circuit, candidate, noise=noise, observables=("ZZZ", "IXX")))
-    if outcome is None:
-        return
+@pytest.mark.parametrize("kind", ["clifford", "dense"])
+def test_means_and_probabilities_with_noise(candidate: Candidate, kind: str) -> None:
+    circuit = noisy_circuit(kind)
     bare = circuit.remove_final_measurements(inplace=False)
-    (rho,) = reference.final(bare, noise).values()
-    for mean in outcome.expectations:
-        exact = np.trace(rho @ reference.pauli(mean.observable)).real
-        assert abs(mean.value - exact) < 1e-5 + 6 * mean.standard_error
+    tolerance = 1e-9 if candidate.precision is Precision.DOUBLE else 1e-5
+    for noise in NOISE.values():
+        outcome = run(candidate, workload(circuit, candidate, noise=noise, observables=("ZZZ", "IXX")))
+        # Bits are read wrongly; observables are not.
+        (rho,) = reference.final(bare, noise).values()
+        for mean in outcome.expectations if outcome is not None else ():
+            exact = np.trace(rho @ reference.pauli(mean.observable)).real
+            assert abs(mean.value - exact) < tolerance + 6 * mean.standard_error
+        outcome = run(candidate, workload(circuit, candidate, noise=noise, probabilities=True))
+        if outcome is None:
+            continue
+        assert outcome.probabilities is not None
+        chances = reference.distribution(circuit, noise)
+        for key in chances.keys() | outcome.probabilities.keys():
+            assert abs(outcome.probabilities.get(key, 0) - chances.get(key, 0)) < tolerance
+
+
+@every_candidate
+def test_noise_follows_gates_on_two_qubits(candidate: Candidate) -> None:
+    """Gates on three qubits are lowered first, other gates are not, whatever the engine knows."""
+    circuit = QuantumCircuit(3)
+    circuit.h([0, 1, 2])
+    circuit.ccx(0, 1, 2)
+    circuit.ch(2, 0)
+    circuit.iswap(0, 1)
+    circuit.measure_all()
+    noise = Noise(0.05, 0.1, 0.05, 0.05)
+    outcome = run(candidate, workload(circuit, candidate, noise=noise))
+    if outcome is not None:
+        exact = reference.distribution(lower_to_two_qubit(circuit), noise)
+        assert_drawn_from(dict(outcome.counts), exact, candidate)
 
 
 @every_candidate

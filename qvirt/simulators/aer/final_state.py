@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import qiskit_aer  # noqa: F401  (gives circuits their save_... methods)
 from qiskit import QuantumCircuit
 
 from qvirt.errors import Unsupported
