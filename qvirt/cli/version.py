@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qvirt import __version__
 from qvirt.cli import options as option
 from qvirt.cli import output
+from qvirt.version import __version__
 
 
 class Shell(str, Enum):

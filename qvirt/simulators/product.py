@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp
 
-from qvirt import __version__
 from qvirt.errors import Unsupported
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
@@ -21,6 +20,7 @@ from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import Readings
 from qvirt.simulators.workload import Workload
+from qvirt.version import __version__
 
 CANDIDATE = Candidate("product", Method.PRODUCT, Precision.DOUBLE)
 
