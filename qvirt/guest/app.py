@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-import qvirt
 from qvirt.errors import ErrorInfo, NotFound, QvirtError, UsageError
 from qvirt.guest import openapi
 from qvirt.guest.jobs import MAX_QUEUED, Jobs
@@ -19,6 +18,7 @@ from qvirt.guest.workers import Pool
 from qvirt.model.order import Capabilities, Order
 from qvirt.model.wire import from_json, to_json
 from qvirt.units import show_bytes
+from qvirt.version import __version__
 
 LARGEST_BODY = 48 << 20
 """Octets of an order: the largest circuit in base64, and room for its options."""
@@ -37,7 +37,7 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
 
     app = FastAPI(
         title="qvirt guest",
-        version=qvirt.__version__,
+        version=__version__,
         summary="Runs circuits inside one quantum virtual machine.",
         docs_url=None,
         redoc_url=None,
@@ -53,7 +53,7 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
     async def capabilities() -> Response:
         engines = await pool.engines()
         return _json(
-            Capabilities(qvirt.__version__, engines, machine.memory, machine.cpus, MAX_QUEUED, LARGEST_BODY)
+            Capabilities(__version__, engines, machine.memory, machine.cpus, MAX_QUEUED, LARGEST_BODY)
         )
 
     @guarded.get("/metrics", **openapi.METRICS)
