@@ -68,7 +68,7 @@ def test_import_of_the_package_loads_nothing_but_its_version() -> None:
 
 
 def test_layers() -> None:
-    lint = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports())"
+    lint = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", lint], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
