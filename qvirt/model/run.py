@@ -36,8 +36,9 @@ class Noise:
 
     ``depolarizing_1q`` and ``depolarizing_2q`` are the probabilities that a one- (two-) qubit gate
     is followed by the fully depolarizing channel on its qubits (Aer's ``depolarizing_error``
-    parameter); gates on three and more qubits are lowered first. ``amplitude_damping`` and
-    ``phase_damping`` are the channel parameters gamma and lambda on each qubit of a gate.
+    parameter); gates on three and more qubits are lowered first. Then come
+    ``amplitude_damping`` and ``phase_damping``, the channel parameters gamma and lambda on each qubit
+    of a gate.
     ``readout_0to1`` and ``readout_1to0`` are the chances that a measured bit is read wrongly.
     """
 

@@ -17,15 +17,7 @@ if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-FUSION_FROM = {Method.STATEVECTOR: 13, Method.DENSITY_MATRIX: 6}
-"""Qubits from which joining gates pays (measured; on four qubits Aer's fusion took 5 s for 6000 gates)."""
-
-PARALLEL_FROM = 17
-"""Qubits from which several threads work on one state (a density matrix counts twice).
-
-From 15 on two threads are faster on a machine that is quiet. On a busy one they wait for each other at
-every gate, which made 40 ms of work at 16 qubits take 400.
-"""
+_FUSED_FROM = {Method.STATEVECTOR: FUSED_FROM, Method.DENSITY_MATRIX: 6}
 
 _SPINS = "10000"
 """How often a thread looks for work before it sleeps. Without end, as is the default, 20 ms of work took
@@ -56,8 +48,8 @@ def execute(
         # Aer would take the host's memory and cores for its own.
         "max_memory_mb": max(1, limits.memory >> 20),
         "max_parallel_threads": threads,
-        "fusion_threshold": FUSION_FROM.get(candidate.method),
-        "statevector_parallel_threshold": PARALLEL_FROM - 1,
+        "fusion_threshold": _FUSED_FROM.get(candidate.method),
+        "statevector_parallel_threshold": SHARED_FROM - 1,
         # The default cuts off what is below 1e-10, which a large state's amplitudes may be.
         "zero_threshold": 0.0,
         "extended_stabilizer_metropolis_mixing_time": metropolis_steps(circuit.num_qubits),

@@ -15,7 +15,8 @@ from qvirt.model.result import Expectation
 from qvirt.model.run import Limits, Method
 from qvirt.simulators import sampling
 from qvirt.simulators.aer import mps
-from qvirt.simulators.aer.backend import PARALLEL_FROM, execute
+from qvirt.simulators.aer.backend import execute
+from qvirt.simulators.aer.cost import SHARED_FROM
 from qvirt.simulators.aer.gates import for_aer
 from qvirt.simulators.aer.pieces import Pieces
 from qvirt.simulators.contract import Outcome
@@ -74,7 +75,7 @@ class FinalStateProgram:
             self._limits,
             shots=1,
             seed=0,
-            threads=self._limits.threads if num_qubits >= PARALLEL_FROM else 1,
+            threads=self._limits.threads if num_qubits >= SHARED_FROM else 1,
             noise=self._noise,
         )
 
