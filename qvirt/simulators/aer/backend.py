@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qvirt.errors import EngineFailed, OutOfMemory
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method
-from qvirt.simulators.aer.cost import metropolis_steps
+from qvirt.simulators.aer.cost import FUSED_FROM, SHARED_FROM, metropolis_steps
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
