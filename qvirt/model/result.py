@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qvirt.errors import ErrorInfo
 from qvirt.model.estimate import Candidate
 
 
@@ -76,6 +75,3 @@ class Progress:
     fraction: float | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
-
-
-__all__ = ["AttemptRecord", "ErrorInfo", "Expectation", "Progress", "Result", "StateFile", "Timings"]

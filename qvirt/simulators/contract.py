@@ -26,6 +26,11 @@ Constants = Mapping[str, float]
 """Seconds per unit of each feature of a candidate (see ``Simulator.features``)."""
 
 
+def predicted(features: Mapping[str, float], constants: Constants) -> float:
+    """Seconds of wall time."""
+    return sum(constants.get(name, 0.0) * amount for name, amount in features.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a program found. A bit string is an integer whose bit i is clbit i.

@@ -15,7 +15,7 @@ from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.result import Expectation
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import sampling
-from qvirt.simulators.contract import Constants, Outcome
+from qvirt.simulators.contract import Constants, Outcome, predicted
 from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import Readings
@@ -72,7 +72,7 @@ class ProductSimulator:
         return Estimate(
             candidate,
             memory=_BASE_MEMORY + state + sampling.reading_memory(facts, options),
-            seconds=sum(constants.get(name, 0.0) * amount for name, amount in features.items()),
+            seconds=predicted(features, constants),
             error=1.5,
             certain=True,
             reason="no gate joins two qubits, so each is simulated by itself",

@@ -10,7 +10,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.aer import cost
-from qvirt.simulators.contract import Constants, Program
+from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import probabilities_refusal
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class AerSimulator:
         return Estimate(
             candidate,
             memory=cost.memory(candidate, facts, options, limits),
-            seconds=sum(constants.get(name, 0.0) * amount for name, amount in features.items()),
+            seconds=predicted(features, constants),
             error=_ERROR.get(candidate.method, 10.0) * (1.0 if once else 2.0),
             certain=certain,
             reason=_reason(candidate, facts, options) + ("" if once else ", for every history of chance"),

@@ -10,7 +10,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.branching import CANNOT_RUN
-from qvirt.simulators.contract import Constants
+from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.sampling import probabilities_refusal, reading_memory
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class DecisionDiagramSimulator:
         return Estimate(
             candidate,
             memory=_BASE_MEMORY + state + reading_memory(facts, options),
-            seconds=sum(constants.get(name, 0.0) * amount for name, amount in features.items()),
+            seconds=predicted(features, constants),
             error=2.0,
             certain=False,
             reason="a decision diagram may be small: nobody can tell before it is tried",

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
-from qvirt.simulators.contract import Constants
+from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.qsim.native import native
 from qvirt.simulators.qsim.program import BASE_MEMORY, PIECE, QsimProgram, in_pieces, width
 from qvirt.simulators.sampling import final_state_refusal, reading_memory
@@ -81,7 +81,7 @@ class QsimSimulator:
         return Estimate(
             candidate,
             memory=BASE_MEMORY + gates + max(running, reading + reading_memory(facts, options)),
-            seconds=sum(constants.get(name, 0.0) * amount for name, amount in features.items()),
+            seconds=predicted(features, constants),
             error=1.5,
             certain=True,
             reason=f"a dense state vector of {qubits} qubits by the fastest engine for it",

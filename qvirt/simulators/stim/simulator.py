@@ -10,7 +10,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.branching import CANNOT_RUN
-from qvirt.simulators.contract import Constants, Program
+from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import BLOCK_BITS, probabilities_refusal, reading_memory
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class StimSimulator:
             + state
             + _STEP_MEMORY * facts.size
             + reading_memory(facts, options),
-            seconds=sum(constants.get(name, 0.0) * amount for name, amount in features.items()),
+            seconds=predicted(features, constants),
             error=1.5,
             certain=True,
             reason="all gates are Clifford gates",
