@@ -40,10 +40,10 @@ class Choose(msgspec.Struct, frozen=True, tag=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, tag=True):
-    """Run one candidate; ``work.limits`` are those of this attempt."""
+    """Run one candidate, or several in turns until one is done; ``work.limits`` are for all of them."""
 
     work: Work
-    candidate: Candidate
+    candidates: tuple[Candidate, ...]
 
 
 class Draw(msgspec.Struct, frozen=True, tag=True):

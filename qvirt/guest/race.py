@@ -87,12 +87,15 @@ class Race:
             if planned.plan.refusal is not None:
                 raise from_info(planned.plan.refusal)
             if planned.goes_on:
-                await self._follow(worker, planned.plan.stages[0].attempts[0], None)
+                await self._follow(worker, planned.plan.stages[0].attempts, None)
             return planned
 
     async def _stage(self, stage: Stage) -> None:
         """Until one attempt has answered or all have failed; those that are late then are killed."""
-        running = {asyncio.ensure_future(self._attempt(each, stage)): each for each in stage.attempts}
+        if stage.in_turns:
+            await self._attempt(stage.attempts, stage)
+            return
+        running = {asyncio.ensure_future(self._attempt((each,), stage)): each for each in stage.attempts}
         began = time.monotonic()
         pending = set(running)
         try:
@@ -107,19 +110,20 @@ class Race:
         seconds = time.monotonic() - began
         self._lost += [AttemptRecord(running[task].candidate, seconds, "lost_race") for task in pending]
 
-    async def _attempt(self, estimate: Estimate, stage: Stage) -> None:
-        limits = Limits(self._work.limits.memory // len(stage.attempts), stage.threads, stage.budget)
+    async def _attempt(self, estimates: tuple[Estimate, ...], stage: Stage) -> None:
+        workers = len(stage.attempts) // len(estimates)
+        limits = Limits(self._work.limits.memory // workers, stage.threads, stage.budget)
         work = msgspec.structs.replace(self._work, limits=limits)
         began = time.monotonic()
         try:
             async with self._pool.worker() as worker:
-                await worker.ask(Attempt(work, estimate.candidate))
+                await worker.ask(Attempt(work, tuple(each.candidate for each in estimates)))
                 began = time.monotonic()
                 with self._another_ready_after(stage.budget):
-                    await self._follow(worker, estimate, stage.budget)
+                    await self._follow(worker, estimates, stage.budget)
         except asyncio.TimeoutError:
             error = GaveUp(f"stopped at its budget of {show_seconds(stage.budget or 0)}")
-            self._tries.append(Try(estimate, time.monotonic() - began, error=error.info()))
+            self._end(estimates, began, error.info())
 
     @contextmanager
     def _another_ready_after(self, budget: float | None) -> Iterator[None]:
@@ -134,18 +138,29 @@ class Race:
         finally:
             timer.cancel()
 
-    async def _follow(self, worker: WorkerProcess, estimate: Estimate, budget: float | None) -> None:
+    async def _follow(
+        self, worker: WorkerProcess, estimates: tuple[Estimate, ...], budget: float | None
+    ) -> None:
         """An attempt to its end. Raises TimeoutError where only a kill can end it in time."""
         began = time.monotonic()
-        self._track.simulate(estimate, began)
+        self._track.simulate(estimates[0], began)
         patience = None if budget is None else budget + GRACE
-        result, error = None, None
         try:
             reply = await asyncio.wait_for(worker.final(self._track.advance), patience)
             result = expect(Done, reply).result
         except QvirtError as failure:
-            error = failure.info()
-        self._tries.append(Try(estimate, time.monotonic() - began, result, error))
+            self._end(estimates, began, failure.info())
+            return
+        seconds = time.monotonic() - began
+        for each in estimates:
+            if each.candidate == result.candidate:
+                self._tries.append(Try(each, seconds, result))
+            else:
+                self._lost.append(AttemptRecord(each.candidate, seconds, "lost_race"))
+
+    def _end(self, estimates: tuple[Estimate, ...], began: float, error: ErrorInfo) -> None:
+        seconds = time.monotonic() - began
+        self._tries += [Try(each, seconds, error=error) for each in estimates]
 
     def _no_answer(self) -> QvirtError:
         errors = [one.error for one in self._tries if one.error is not None]

@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qvirt.errors import EngineFailed, ErrorInfo, GaveUp, OutOfMemory, QvirtError
+from qvirt.errors import EngineFailed, ErrorInfo, OutOfMemory, QvirtError
 from qvirt.guest import confine, messages
 from qvirt.guest.messages import (
     HEADER,
@@ -47,8 +48,6 @@ from qvirt.units import show_bytes
 
 if TYPE_CHECKING:
     from qvirt.circuits import Loaded
-
-PROGRESS_SECONDS = 0.2
 
 WARM_UP = b"""OPENQASM 2.0;
 include "qelib1.inc";
@@ -108,7 +107,7 @@ class Worker:
             with suppress(Exception):
                 facts = self._load(work.source).facts
                 able = (c for c in engine.candidates() if engine.supports(c, facts, work.options) is None)
-                self._run(work, next(able))
+                self._run(work, (next(able),))
 
     def _answer(self, request: Request) -> Reply:
         try:
@@ -125,7 +124,7 @@ class Worker:
         if isinstance(request, Choose):
             return self._choose(request)
         if isinstance(request, Attempt):
-            return self._run(request.work, request.candidate)
+            return self._run(request.work, request.candidates)
         if isinstance(request, Draw):
             from qvirt.circuits import draw
 
@@ -146,29 +145,35 @@ class Worker:
         if only is None:
             return planned
         self._channel.send(planned)
-        return self._run(work, only)
+        return self._run(work, (only,))
 
-    def _run(self, work: Work, candidate: Candidate) -> Done:
+    def _run(self, work: Work, candidates: tuple[Candidate, ...]) -> Done:
         from qvirt.guest.results import result
+        from qvirt.guest.turns import first_done
         from qvirt.simulators.choice import prepare
         from qvirt.simulators.workload import Workload
 
-        started = time.perf_counter()
         loaded = self._load(work.source)
-        options = replace(work.options, precision=candidate.precision)
-        parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
-        workload = Workload(loaded.circuit, loaded.facts, options, parts)
         confine.reset_peak()
         base = confine.memory_used()
-        program = prepare(candidate, workload, work.limits, work.calibration)
-        budget = work.limits.seconds
-        while not program.advance(PROGRESS_SECONDS if budget is None else min(PROGRESS_SECONDS, budget / 4)):
-            if budget is not None and time.perf_counter() - started > budget:
-                raise GaveUp(f"{candidate} was not done after {budget:.3g} s")
-            self._channel.send(Progressed(program.fraction))
+        workloads = {}
+        for candidate in candidates:
+            options = replace(work.options, precision=candidate.precision)
+            parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
+            workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts)
+        candidate, program = first_done(
+            {
+                each: partial(prepare, each, workload, work.limits, work.calibration)
+                for each, workload in workloads.items()
+            },
+            work.limits.seconds,
+            lambda fraction: self._channel.send(Progressed(fraction)),
+        )
         outcome = program.result()
         peak = max(0, confine.peak_memory() - base)
-        return Done(result(outcome, workload, candidate, work.limits.threads, peak, work.state_file))
+        return Done(
+            result(outcome, workloads[candidate], candidate, work.limits.threads, peak, work.state_file)
+        )
 
     def _calibrate(self, request: Calibrate) -> Calibrated:
         from qvirt.methods.calibration import calibrate
@@ -208,11 +213,13 @@ def _failure(error: BaseException, memory: int) -> ErrorInfo:
 
 
 def _engines() -> Iterator[EngineInfo]:
-    from qvirt.simulators.registry import simulators
+    from qvirt.simulators.registry import broken, simulators
 
     for name, engine in simulators().items():
         methods = sorted({candidate.method.value for candidate in engine.candidates()})
         yield EngineInfo(name, engine.version(), tuple(methods))
+    for name, reason in broken().items():
+        yield EngineInfo(name, None, (), reason)
 
 
 def _take_stdin() -> socket.socket:

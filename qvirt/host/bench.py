@@ -10,7 +10,7 @@ from secrets import token_hex
 
 from qvirt.errors import EngineFailed, QvirtError
 from qvirt.host.host import Host
-from qvirt.methods.families import circuit
+from qvirt.methods.families import circuit, known_outcomes
 from qvirt.model.circuit import CircuitFacts, CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.order import Order, OrderKind
@@ -22,6 +22,10 @@ AUTO = "auto"
 ENGINES = (AUTO, "aer", "qsim", "ddsim", "stim", "product")
 TOLERANCE = {Precision.DOUBLE: 1e-7, Precision.SINGLE: 1e-4}
 OBSERVABLES = 6
+UNCHECKED = "no other engine could check it"
+KNOWN = "the known answer"
+DEVIATIONS = 6.0
+"""Standard deviations by which a frequency may differ from its probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def _group(
             check = _agreement(engine, exact)
             tell(f"{source.name}: timing {engine}")
             runs = [_run(host, vm, source, _forced(options, engine)) for _ in range(1 + request.repeats)][1:]
+            if check == UNCHECKED and (known := known_outcomes(family, qubits, request.seed)):
+                check = _check_known(runs[0], known)
         except QvirtError as error:
             yield replace(empty, check="failed", error=error.message)
             continue
@@ -141,7 +147,7 @@ def _agreement(engine: str, exact: dict[str, Result | QvirtError]) -> str:
     """The first other engine with the same values. Raises EngineFailed where one has others."""
     mine = exact[engine]
     assert isinstance(mine, Result)  # noqa: S101
-    witness = "no other engine could check it"
+    witness = UNCHECKED
     for other, theirs in exact.items():
         if isinstance(theirs, QvirtError) or theirs.candidate.engine == mine.candidate.engine:
             continue
@@ -152,9 +158,21 @@ def _agreement(engine: str, exact: dict[str, Result | QvirtError]) -> str:
                     f"{mine.candidate} and {theirs.candidate} disagree: "
                     f"<{a.observable}> = {a.value} and {b.value}"
                 )
-        if witness.startswith("no "):
+        if witness == UNCHECKED:
             witness = theirs.candidate.engine if other == AUTO else other
     return witness
+
+
+def _check_known(run: Result, known: dict[str, float]) -> str:
+    """Raises EngineFailed where outcomes are not as often as they must be."""
+    for outcome, chance in known.items():
+        found = run.counts.get(outcome, 0) / run.shots
+        deviation = (chance * (1 - chance) / run.shots) ** 0.5
+        if abs(found - chance) > DEVIATIONS * deviation + 1e-9:
+            raise EngineFailed(
+                f"{run.candidate} gave {outcome} in {found:.1%} of the shots, not {chance:.1%}"
+            )
+    return KNOWN
 
 
 def _facts(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> CircuitFacts:

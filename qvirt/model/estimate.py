@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from qvirt.errors import ErrorInfo
@@ -38,6 +39,11 @@ class Estimate:
     certain: bool
     reason: str
 
+    @property
+    def cost(self) -> float:
+        """What estimates are compared by: of two of about the same time the surer one is the better."""
+        return self.seconds * math.sqrt(self.error)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -51,12 +57,14 @@ class Rejection:
 class Stage:
     """Candidates tried side by side, each with ``threads``; ``budget`` seconds, then the next stage.
 
-    The last stage of a plan has no budget of its own where its candidate is sure to end.
+    ``in_turns``: one process works a little on each, one after another, until one is done. The last
+    stage of a plan has no budget of its own where its candidate is sure to end.
     """
 
     attempts: tuple[Estimate, ...]
     threads: int
     budget: float | None
+    in_turns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,38 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineSize:
+    """What a resized VM has from now on: ``memory`` in bytes, for everything in it."""
+
+    memory: int
+    cpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a copy of a running guest a VM of its own.
+
+    ``token`` is the bearer token from now on, ``time`` the seconds since the epoch now, ``entropy`` is
+    mixed into the kernel's random numbers.
+    """
+
+    token: str
+    time: float
+    entropy: bytes
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A simulator that the registry knows; ``version`` is None where it is not installed."""
+    """A simulator that the registry knows; ``version`` is None where it is not installed.
+
+    ``problem`` is why one that others have installed cannot be loaded.
+    """
 
     name: str
     version: str | None
     methods: tuple[str, ...]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 What is certain is decided by rule and by predicted time: an engine that cannot do what is asked says
 so, one that does not fit is refused, and of the rest the fastest wins. What nobody can predict (decision
 diagrams; matrix product states of unknown entanglement) is a gamble: it is tried first, under a budget
-that is a share of the time of the best certain candidate, the safe one, which comes last. Where there is
-no safe one the gambles are all there is, side by side, for a stated time.
+that is a share of the time of the best certain candidate, the safe one, which comes last. Gambles that
+come back when asked take turns in one process. Where there is no safe one the gambles are all there is:
+in turns for a moment, then side by side, for a stated time.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ from qvirt.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from qvirt.simulators.workload import Workload
 
-RACE_FLOOR = 0.03
+RACE_FLOOR = 0.015
 """Seconds: a safe candidate faster than this is not worth racing against."""
 
-BUDGET_SHARE = 0.12
-"""Share of the safe candidate's time that a gamble which stops by itself may cost."""
+RACE_SHARE = 0.27
+"""Share of the safe candidate's time that all gambles together may cost."""
+
+HOPELESS_SHARE = 0.5
+"""Share of the time limit that they get where the safe candidate will hardly end within it."""
+
+FIRST_LOOK = 0.3
+"""Seconds in which gambles take turns before each gets a process of its own, where there is no safe one."""
 
 KILLED_BUDGET_SHARE = 0.1
 KILLED_BUDGET_FLOOR = 0.4
@@ -58,7 +65,7 @@ def plan(
     )
     if divided is not None:
         estimates.append(divided)
-    safe = min((e for e in estimates if e.certain), key=lambda e: e.seconds, default=None)
+    safe = min((e for e in estimates if e.certain), key=lambda e: e.cost, default=None)
     gambles = [e for e in estimates if not e.certain]
     stages = _stages(safe, gambles, options, limits)
     chosen = {e.candidate for stage in stages for e in stage.attempts}
@@ -120,7 +127,7 @@ def prepare(
     for number, part in enumerate(work.parts):
         options = replace(split.part_options(work.options), seed=work.seed + number)
         estimates, _ = survey(part.facts, options, limits, calibration)
-        best = min((e for e in estimates if e.certain), key=lambda e: e.seconds)
+        best = min((e for e in estimates if e.certain), key=lambda e: e.cost)
         engine = simulator(best.candidate.engine)
         programs.append(engine.prepare(best.candidate, replace(part, options=options), limits))
     return split.SplitProgram(programs, work)
@@ -166,28 +173,33 @@ def _unasked(candidate: Candidate, options: RunOptions) -> str | None:
 def _stages(
     safe: Estimate | None, gambles: list[Estimate], options: RunOptions, limits: Limits
 ) -> tuple[Stage, ...]:
+    best = _best_per_method(gambles)
     if safe is None:
-        best = _best_per_method(gambles)
-        budget = options.time_limit or LAST_RESORT_SECONDS
-        side_by_side = max(1, limits.threads)
-        groups = [best[i : i + side_by_side] for i in range(0, len(best), side_by_side)]
-        return tuple(Stage(tuple(group), max(1, limits.threads // len(group)), budget) for group in groups)
-    stages = []
-    if safe.seconds > RACE_FLOOR:
-        for gamble in _best_per_method(gambles):
-            budget = _budget(gamble, safe)
-            if gamble.seconds < budget:
-                stages.append(Stage((gamble,), limits.threads, budget))
-    return (*stages, Stage((safe,), limits.threads, None))
+        return _last_resort(best, options, limits)
+    if safe.seconds <= RACE_FLOOR:
+        return (Stage((safe,), limits.threads, None),)
+    budget = RACE_SHARE * safe.seconds
+    if options.time_limit is not None and safe.seconds > options.time_limit:
+        budget = HOPELESS_SHARE * options.time_limit
+    # One that only a kill ends would cost a new worker as well.
+    scouts = tuple(e for e in best if _stops_by_itself(e) and e.seconds < budget)
+    race = (Stage(scouts, limits.threads, budget, in_turns=True),) if scouts else ()
+    return (*race, Stage((safe,), limits.threads, None))
 
 
-def _budget(gamble: Estimate, safe: Estimate) -> float:
-    """0 where the gamble is not worth it. An estimate that is too low must not grow the budget."""
-    pessimistic = safe.seconds / safe.error
-    if gamble.candidate.method in simulators()[gamble.candidate.engine].stops_by_itself:
-        return BUDGET_SHARE * pessimistic
-    budget = KILLED_BUDGET_SHARE * pessimistic
-    return budget if budget >= KILLED_BUDGET_FLOOR else 0.0
+def _last_resort(gambles: list[Estimate], options: RunOptions, limits: Limits) -> tuple[Stage, ...]:
+    """In turns for a moment, then side by side."""
+    budget = options.time_limit or LAST_RESORT_SECONDS
+    scouts = tuple(e for e in gambles if _stops_by_itself(e) and e.seconds < FIRST_LOOK)
+    look = Stage(scouts, limits.threads, min(FIRST_LOOK, budget / 4), in_turns=True)
+    side_by_side = max(1, limits.threads)
+    groups = [tuple(gambles[i : i + side_by_side]) for i in range(0, len(gambles), side_by_side)]
+    stages = [Stage(group, max(1, limits.threads // len(group)), budget) for group in groups]
+    return (look, *stages) if len(scouts) > 1 else tuple(stages)
+
+
+def _stops_by_itself(estimate: Estimate) -> bool:
+    return estimate.candidate.method in simulators()[estimate.candidate.engine].stops_by_itself
 
 
 def _best_per_method(gambles: Iterable[Estimate]) -> list[Estimate]:
@@ -201,14 +213,15 @@ def _reason(safe: Estimate | None, stages: tuple[Stage, ...]) -> str:
     if not stages:
         return "nothing fits"
     if safe is None:
-        names = " and ".join(str(e.candidate) for stage in stages for e in stage.attempts)
-        return f"no method surely fits: {names} may, tried for {show_seconds(stages[0].budget or 0)}"
-    first = stages[0]
-    if first.budget is None:
+        names = " and ".join(dict.fromkeys(str(e.candidate) for stage in stages for e in stage.attempts))
+        return f"no method surely fits: {names} may, tried for {show_seconds(stages[-1].budget or 0)}"
+    if len(stages) == 1:
         return safe.reason
+    names = " and ".join(str(e.candidate) for stage in stages[:-1] for e in stage.attempts)
+    budget = sum(stage.budget or 0 for stage in stages)
     return (
-        f"{first.attempts[0].candidate} may be much faster than {safe.candidate}: it has "
-        f"{show_seconds(first.budget)} to show it, of the {show_seconds(safe.seconds)} that the other takes"
+        f"{names} may be much faster than {safe.candidate}: {show_seconds(budget)} to show it, of the "
+        f"{show_seconds(safe.seconds)} that the other takes"
     )
 
 

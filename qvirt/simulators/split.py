@@ -34,7 +34,7 @@ def estimate(parts: Sequence[Sequence[Estimate]], options: RunOptions, limits: L
     asked = options.method in (None, Method.SPLIT) and options.engine in (None, CANDIDATE.engine)
     if len(parts) < 2 or not asked or options.observables or options.state or options.probabilities:
         return None
-    best = [min((e for e in part if e.certain), key=lambda e: e.seconds, default=None) for part in parts]
+    best = [min((e for e in part if e.certain), key=lambda e: e.cost, default=None) for part in parts]
     chosen = [e for e in best if e is not None]
     if len(chosen) < len(best):
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method, RunOptions
+from qvirt.simulators.active import width
 from qvirt.simulators.contract import Constants
 from qvirt.simulators.sampling import reading_memory
 
@@ -82,11 +83,6 @@ class ShotPolicy:
     parallel: int
     histories: int
     """Of one batch, at most."""
-
-
-def width(facts: CircuitFacts, options: RunOptions) -> int:
-    """Qubits that are simulated: idle ones only where all of the state is asked for."""
-    return facts.num_qubits if options.state or options.observables else facts.active_qubits
 
 
 def metropolis_steps(qubits: int) -> int:

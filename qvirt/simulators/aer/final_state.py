@@ -14,6 +14,7 @@ from qvirt.model.estimate import Candidate
 from qvirt.model.result import Expectation
 from qvirt.model.run import Limits, Method
 from qvirt.simulators import sampling
+from qvirt.simulators.active import active
 from qvirt.simulators.aer import mps
 from qvirt.simulators.aer.backend import execute
 from qvirt.simulators.aer.cost import SHARED_FROM
@@ -39,13 +40,13 @@ class FinalStateProgram:
         self._work = work
         self._limits = limits
         unitary, clbit_of = work.terminal
-        active = _active(work)
-        place = {qubit: number for number, qubit in enumerate(active)}
+        qubits = active(work.facts, work.options)
+        place = {qubit: number for number, qubit in enumerate(qubits)}
         self._clbit_of = {clbit: place[qubit] for clbit, qubit in clbit_of.items()}
         noise = work.options.noise
         # Misreadings are left to us, as the readings are.
         on_gates = replace(noise, readout_0to1=0.0, readout_1to0=0.0) if noise else None
-        self._circuit, self._noise = for_aer(_on(unitary, active), candidate.method, on_gates)
+        self._circuit, self._noise = for_aer(_on(unitary, qubits), candidate.method, on_gates)
         self._pieces: Pieces | None = None
         if candidate.method is Method.MPS and limits.seconds is not None:
             self._pieces = Pieces(self._circuit, self._execute, limits.seconds)
@@ -138,13 +139,6 @@ class FinalStateProgram:
             chances = self._data[_PROBABILITIES]
             places = {clbit: qubits.index(qubit) for clbit, qubit in places.items()}
         return sampling.clbit_probabilities(chances, places, self._work.options.noise)
-
-
-def _active(work: Workload) -> Sequence[int]:
-    """The qubits that are simulated: all of them only where all of the state is asked for."""
-    if work.options.state or work.options.observables:
-        return range(work.facts.num_qubits)
-    return sorted(qubit for part in work.facts.components for qubit in part) or range(1)
 
 
 def _on(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.simulators.active import width
 from qvirt.simulators.aer import cost
 from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import probabilities_refusal
@@ -42,7 +43,7 @@ class AerSimulator:
         return CANDIDATES
 
     def supports(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> str | None:
-        method, qubits = candidate.method, cost.width(facts, options)
+        method, qubits = candidate.method, width(facts, options)
         if qubits > cost.MOST_QUBITS.get(method, qubits):
             return f"{qubits} qubits are too many for any machine (up to {cost.MOST_QUBITS[method]})"
         if method is Method.STABILIZER:
@@ -129,7 +130,7 @@ def _no_exact_answer(candidate: Candidate, facts: CircuitFacts, options: RunOpti
 
 
 def _reason(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> str:
-    qubits = cost.width(facts, options)
+    qubits = width(facts, options)
     match candidate.method:
         case Method.STATEVECTOR:
             return f"a dense state vector of {qubits} qubits"

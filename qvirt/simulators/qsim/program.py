@@ -18,9 +18,9 @@ from qiskit.circuit.controlledgate import ControlledGate
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qvirt.errors import EngineFailed
-from qvirt.model.circuit import CircuitFacts
 from qvirt.model.result import Expectation
-from qvirt.model.run import Limits, RunOptions
+from qvirt.model.run import Limits
+from qvirt.simulators.active import active
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import mean, parse_observable
@@ -55,10 +55,10 @@ class QsimProgram:
         self._work = work
         self._circuit = lower(unitary, _basis(), _LARGEST_MATRIX)
         self._threads = limits.threads
-        active = _active(work.facts, work.options)
-        place = {qubit: number for number, qubit in enumerate(active)}
+        qubits = active(work.facts, work.options)
+        place = {qubit: number for number, qubit in enumerate(qubits)}
         self._place = {bit: place.get(number, 0) for number, bit in enumerate(self._circuit.qubits)}
-        self._width = len(active)
+        self._width = len(qubits)
         self._clbit_of = {clbit: place[qubit] for clbit, qubit in clbit_of.items()}
         self._piece = PIECE if in_pieces(self._width, work.facts.gates, limits) else len(self._circuit.data)
         self._done = 0
@@ -147,16 +147,6 @@ def _basis() -> frozenset[str]:
     """Gates with a small matrix, or with many controls and a small matrix."""
     known = get_standard_gate_name_mapping().items()
     return frozenset({name for name, gate in known if gate.num_qubits} | {"unitary", "mcx", "mcphase"})
-
-
-def _active(facts: CircuitFacts, options: RunOptions) -> Sequence[int]:
-    if options.state or options.observables:
-        return range(facts.num_qubits)
-    return sorted(qubit for part in facts.components for qubit in part) or range(1)
-
-
-def width(facts: CircuitFacts, options: RunOptions) -> int:
-    return len(_active(facts, options))
 
 
 def in_pieces(qubits: int, gates: int, limits: Limits) -> bool:

@@ -8,9 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.simulators.active import width
 from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.qsim.native import native
-from qvirt.simulators.qsim.program import BASE_MEMORY, PIECE, QsimProgram, in_pieces, width
+from qvirt.simulators.qsim.program import BASE_MEMORY, PIECE, QsimProgram, in_pieces
 from qvirt.simulators.sampling import final_state_refusal, reading_memory
 from qvirt.simulators.workload import Workload
 

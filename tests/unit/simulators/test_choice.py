@@ -50,6 +50,7 @@ class Engine:
     seconds: float = 1.0
     memory: int = 1 << 20
     certain: bool = True
+    error: float = 1.5
     stops_by_itself: frozenset[Method] = frozenset()
     refuses: str | None = None
     installed: bool = True
@@ -69,7 +70,7 @@ class Engine:
 
     def estimate(self, candidate: Candidate, *more: object) -> Estimate:
         self.seen.append(more[-1])
-        return Estimate(candidate, self.memory, self.seconds, 1.5, self.certain, "because")
+        return Estimate(candidate, self.memory, self.seconds, self.error, self.certain, "because")
 
 
 @pytest.fixture
@@ -132,11 +133,53 @@ def test_no_gamble_costs_more_than_three_tenths_of_the_safe_time(engines) -> Non
             Engine(
                 "dd", Method.DECISION_DIAGRAM, DOUBLE, 1e-4, certain=False, stops_by_itself=frozenset(Method)
             ),
-            Engine("mps", Method.MPS, DOUBLE, 1e-4, certain=False),
+            Engine("mps", Method.MPS, DOUBLE, 1e-4, certain=False, stops_by_itself=frozenset(Method)),
         )
         plan = choice.plan(FACTS, RunOptions(), LIMITS)
         assert sum(stage.budget or 0 for stage in plan.stages) <= 0.3 * seconds
         assert plan.stages[-1].attempts[0].candidate.engine == "dense"
+
+
+def test_gambles_take_turns_and_one_that_must_be_killed_is_left_out(engines) -> None:  # type: ignore[no-untyped-def]
+    stops = frozenset(Method)
+    engines(
+        Engine("dense", seconds=3.0),
+        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False, stops_by_itself=stops),
+        Engine("mps", Method.MPS, DOUBLE, 0.01, certain=False, stops_by_itself=stops),
+        Engine("wild", Method.EXTENDED_STABILIZER, DOUBLE, 0.01, certain=False),
+    )
+    assert order() == [["mps", "dd"], ["dense"]]
+    assert choice.plan(FACTS, RunOptions(), LIMITS).stages[0].in_turns
+
+
+def test_gambles_get_half_the_time_where_the_safe_one_will_hardly_end(engines) -> None:  # type: ignore[no-untyped-def]
+    stops = frozenset(Method)
+    engines(
+        Engine("dense", seconds=12.0),
+        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False, stops_by_itself=stops),
+    )
+    assert choice.plan(FACTS, RunOptions(time_limit=10.0), LIMITS).stages[0].budget == 5.0
+    assert choice.plan(FACTS, RunOptions(time_limit=20.0), LIMITS).stages[0].budget == pytest.approx(3.24)
+
+
+def test_without_a_safe_one_gambles_that_stop_take_turns_first(engines) -> None:  # type: ignore[no-untyped-def]
+    stops = frozenset(Method)
+    engines(
+        Engine("dense", memory=1 << 40),
+        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False, stops_by_itself=stops),
+        Engine("mps", Method.MPS, DOUBLE, 0.01, certain=False, stops_by_itself=stops),
+    )
+    first, last = choice.plan(FACTS, RunOptions(), LIMITS).stages
+    assert (first.in_turns, first.budget) == (True, choice.FIRST_LOOK)
+    assert (last.in_turns, last.budget, last.threads) == (False, choice.LAST_RESORT_SECONDS, 1)
+    assert choice.plan(FACTS, RunOptions(time_limit=0.4), LIMITS).stages[0].budget == pytest.approx(0.1)
+
+
+def test_of_two_of_about_the_same_time_the_surer_one_is_chosen(engines) -> None:  # type: ignore[no-untyped-def]
+    engines(Engine("unsure", seconds=1.0, error=2.7), Engine("sure", seconds=1.1, error=1.1))
+    assert order() == [["sure"]]
+    engines(Engine("unsure", seconds=1.0, error=2.7), Engine("sure", seconds=2.0, error=1.1))
+    assert order() == [["unsure"]]
 
 
 def test_short_circuits_are_not_raced(engines) -> None:  # type: ignore[no-untyped-def]
