@@ -42,6 +42,25 @@ class Paths:
     def calibration(self) -> Path:
         return self.home / "calibration.json"
 
+    @property
+    def warm(self) -> Path:
+        """Memory templates, of which new VMs are copies."""
+        return self.home / "warm"
+
+    @property
+    def images(self) -> Path:
+        return self.home / "images"
+
+    @property
+    def fetched(self) -> Path:
+        """What images are built from and comes from elsewhere: wheels, packages."""
+        return self.home / "fetched"
+
+    @property
+    def building(self) -> Path:
+        """Half-built images."""
+        return self.home / "building"
+
     def circuit(self, sha256: str) -> Path:
         return self.circuits / sha256[:2] / sha256
 
@@ -53,6 +72,13 @@ class Paths:
 
     def vm(self, vm_id: str) -> Path:
         return self.vms / vm_id
+
+    def snapshots(self, vm_id: str) -> Path:
+        return self.home / "snapshots" / vm_id
+
+    def vm_lock(self, vm_id: str) -> Path:
+        """Held by the one process that changes the VM."""
+        return self.home / "locks" / vm_id
 
     def vm_log(self, vm_id: str) -> Path:
         return self.vm(vm_id) / "guest.log"
@@ -69,8 +95,48 @@ class Paths:
         return self.vm(vm_id) / "process.json"
 
     def vm_socket(self, vm_id: str) -> Path:
-        """The guest's Unix socket; in the temporary folder where the state directory's path is too long."""
-        path = self.vm(vm_id) / "guest.sock"
+        """The guest's Unix socket."""
+        return self._socket(self.vm(vm_id) / "guest.sock")
+
+    def vm_bound(self, vm_id: str) -> Path:
+        """Where a container's socket lies once it was taken out of the shared folder."""
+        return self.vm(vm_id) / "guest.sock"
+
+    def vm_shared(self, vm_id: str) -> Path:
+        """The folder that a container shares with its host."""
+        return self.vm(vm_id) / "shared"
+
+    def vm_monitor(self, vm_id: str) -> Path:
+        """Where QEMU takes commands (QMP)."""
+        return self._socket(self.vm(vm_id) / "monitor.sock")
+
+    def vm_console(self, vm_id: str) -> Path:
+        """The serial console of a VM that has one."""
+        return self._socket(self.vm(vm_id) / "console.sock")
+
+    def vm_hypervisor(self, vm_id: str, name: str) -> Path:
+        """What the runtime ``name``, one with guest images, was asked for."""
+        return self.vm(vm_id) / f"{name}.json"
+
+    def vm_hypervisor_log(self, vm_id: str) -> Path:
+        """What QEMU itself said, apart from its guest."""
+        return self.vm(vm_id) / "qemu.log"
+
+    def vm_config(self, vm_id: str) -> Path:
+        """What a guest reads when it boots, for its shell."""
+        return self.vm(vm_id) / "config"
+
+    def vm_port(self, vm_id: str) -> Path:
+        """The port on loopback that leads to the guest."""
+        return self.vm(vm_id) / "port"
+
+    def vm_saved(self, vm_id: str) -> Path:
+        """The snapshots that the hypervisor itself has made of it."""
+        return self.vm(vm_id) / "saved"
+
+    @staticmethod
+    def _socket(path: Path) -> Path:
+        """In the temporary folder where the path of the state directory is too long for a socket."""
         if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

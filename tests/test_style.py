@@ -27,7 +27,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 CLI = (ROOT / "docs/cli.md").read_text("utf-8")
 HEAVY = {
     *("numpy", "scipy", "matplotlib", "qiskit", "qiskit_aer", "stim", "mqt", "cirq", "qsimcirq"),
-    *("torch", "fastapi", "starlette", "uvicorn", "docker"),
+    *("torch", "fastapi", "starlette", "uvicorn", "docker", "libvirt", "qemu", "jinja2"),
+    *("pydantic", "httpx", "rich"),
 }
 
 
@@ -45,7 +46,11 @@ COMMANDS = dict(commands())
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "--version", "version", "run --help", "job --help", "job list", "completion bash"]
+    "arguments",
+    [
+        *("--help", "--version", "version", "completion bash", "run --help", "job --help", "vm --help"),
+        *("job list", "vm list", "template list"),
+    ],
 )
 def test_light_commands_import_nothing_heavy(arguments: str) -> None:
     program = (

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qvirt.cli import doctor, draw, job, output, plan, probe, run, version
+from qvirt.cli import doctor, draw, job, output, plan, probe, run, template, version, vm
 from qvirt.cli.bench import bench
 from qvirt.errors import Cancelled, QvirtError, UsageError
 
@@ -36,6 +36,8 @@ app.command()(doctor.doctor)
 app.command()(bench)
 app.command()(draw.draw)
 app.add_typer(job.app, name="job")
+app.add_typer(vm.app, name="vm")
+app.add_typer(template.app, name="template")
 app.command()(version.version)
 app.command()(version.completion)
 

@@ -40,7 +40,7 @@ def list_jobs(
     format: option.FormatOption = option.OutputFormat.TABLE,
 ) -> None:
     """List jobs, the newest first."""
-    from qvirt.cli.render import jobs_text
+    from qvirt.cli.render_job import jobs_text
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
@@ -54,7 +54,7 @@ def list_jobs(
 @app.command()
 def show(job: JobArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:
     """Show a job: what was asked, its state and its history."""
-    from qvirt.cli.render import job_text
+    from qvirt.cli.render_job import job_text
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:

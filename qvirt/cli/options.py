@@ -16,6 +16,10 @@ class OutputFormat(str, Enum):
     JSON = "json"
     CSV = "csv"
 
+    def __str__(self) -> str:
+        """typer reads what a callback returns once more."""
+        return self.value
+
 
 def _remember(chosen: OutputFormat) -> OutputFormat:
     output.errors_as_json = chosen is OutputFormat.JSON
@@ -81,3 +85,37 @@ TimeOption = Annotated[
     typer.Option("--time-limit", "-t", metavar="TIME", help="Stop a circuit after this long: 30s, 5m."),
 ]
 CpusOption = Annotated[int | None, typer.Option(min=1, help="How many CPUs to use. [default: all usable]")]
+
+
+def complete_vm(incomplete: str) -> list[tuple[str, str]]:
+    """Names for the shell's completion, from the store alone: no engine is asked."""
+    from qvirt.cli.session import opened_host
+    from qvirt.errors import QvirtError
+
+    try:
+        with opened_host() as host:
+            found = [vm for vm in host.vms.stored() if vm.spec.name.startswith(incomplete)]
+    except QvirtError:
+        return []
+    return [(vm.spec.name, f"{vm.spec.runtime}, {vm.state.value}") for vm in found]
+
+
+VMArgument = Annotated[
+    str, typer.Argument(metavar="VM", help="A VM's name or id.", autocompletion=complete_vm)
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--vm", metavar="VM", help="Run in this VM, by name or id.", autocompletion=complete_vm),
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--template", metavar="NAME", help="Make the VM of this template: see `qvirt template list`."
+    ),
+]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime", "-r", help="Where it lives: process, docker, qemu, libvirt or auto. [default: process]"
+    ),
+]

@@ -33,6 +33,9 @@ def plan(
     memory: option.MemoryOption = None,
     time: option.TimeOption = None,
     cpus: option.CpusOption = None,
+    vm: option.TargetOption = None,
+    runtime: option.RuntimeOption = None,
+    template: option.TemplateOption = None,
     format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
@@ -49,8 +52,8 @@ def plan(
     with session.opened_host() as host:
         options = asked.options(host.settings)
         batch = sources.read(circuits)
-        with session.embedded_vm(host, cpus) as vm:
-            show_plans(host, vm, batch, options, format, quiet)
+        with session.target_vm(host, session.Target(vm, runtime, template, cpus)) as machine:
+            show_plans(host, machine, batch, machine.spec.applied_to(options), format, quiet)
 
 
 def show_plans(

@@ -1,13 +1,11 @@
-"""Runs, plans and jobs as text: the tables and bars that people read, and CSV."""
+"""Runs and plans as text: the tables and bars that people read, and CSV."""
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -16,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from qvirt.cli import output
+from qvirt.cli.columns import csv_text
 from qvirt.cli.options import OutputFormat
 from qvirt.errors import from_info
 from qvirt.host.loop import Finished
 from qvirt.model.estimate import Estimate, Plan
-from qvirt.model.job import Event, Job
+from qvirt.model.job import Job
 from qvirt.model.result import Result
 from qvirt.model.wire import to_plain
 from qvirt.units import show_bytes, show_seconds
@@ -48,14 +47,6 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")
     return made
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 class RunPrinter:
@@ -233,48 +224,3 @@ def _plan_text(name: str, plan: Plan) -> str:
     for rejection in plan.rejected:
         shown.add_row("no", f"{rejection.candidate}\n  {rejection.reason}", "", "", style="dim")
     return head + "\n" + text_of(shown)
-
-
-def _when(seconds: float | None) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
-
-
-def _took(job: Job) -> str:
-    return show_seconds(job.ended - job.started) if job.ended and job.started else ""
-
-
-def jobs_text(jobs: Sequence[Job], format: OutputFormat) -> str:
-    if format is OutputFormat.CSV:
-        rows = [(j.id, j.name, j.state.value, j.created, j.started, j.ended, j.options.shots) for j in jobs]
-        return csv_text(("job", "file", "state", "created", "started", "ended", "shots"), rows)
-    if not jobs:
-        return "no jobs yet: `qvirt run examples/bell.qasm` makes one"
-    shown = table("job", "circuit", "state", "shots", "created", "took", right=("shots", "took"))
-    for job in jobs:
-        shown.add_row(
-            job.id, job.name, job.state.value, f"{job.options.shots:,}", _when(job.created), _took(job)
-        )
-    return text_of(shown)
-
-
-def job_text(job: Job, events: Sequence[Event], format: OutputFormat) -> str:
-    if format is OutputFormat.CSV:
-        rows = [(e.time, e.before.value if e.before else "", e.after.value, e.reason or "") for e in events]
-        return csv_text(("time", "before", "after", "reason"), rows)
-    lines = [
-        f"job      {job.id}",
-        f"circuit  {job.name} (sha256 {job.circuit[:16]}…)",
-        f"state    {job.state.value}{' in ' + _took(job) if _took(job) else ''}",
-    ]
-    defaults = type(job.options)()
-    asked = {
-        name: value
-        for name, value in to_plain(job.options).items()
-        if name == "shots" or value != to_plain(defaults)[name]
-    }
-    lines.append("asked    " + ", ".join(f"{name}={value}" for name, value in asked.items()))
-    if job.error is not None:
-        lines.append("error    " + output.describe(job.error).removeprefix("qvirt: "))
-    lines.append("history")
-    lines += [f"  {_when(e.time)}  {e.after.value}{f'  ({e.reason})' if e.reason else ''}" for e in events]
-    return "\n".join(lines)

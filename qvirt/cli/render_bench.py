@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
+from qvirt.cli.columns import csv_text
 from qvirt.cli.options import OutputFormat
-from qvirt.cli.render import csv_text, table, text_of
+from qvirt.cli.render import table, text_of
 from qvirt.host.bench import Row
 from qvirt.units import show_seconds
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qvirt.cli.checks import NOT_OK, Check, Status
-from qvirt.cli.render import csv_text, table, text_of
+from qvirt.cli.columns import csv_text
+from qvirt.cli.render import table, text_of
 from qvirt.model.hardware import ContainerEngine, Cpu, Gpu, Hardware, Largest
 from qvirt.model.run import Precision
 from qvirt.model.wire import to_plain

@@ -49,6 +49,9 @@ def run(
     memory: option.MemoryOption = None,
     time: option.TimeOption = None,
     cpus: option.CpusOption = None,
+    vm: option.TargetOption = None,
+    runtime: option.RuntimeOption = None,
+    template: option.TemplateOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do not do it.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")
@@ -60,8 +63,8 @@ def run(
 ) -> None:
     """Run circuits with the right method, within limits; Ctrl-C stops them within a second.
 
-    Nothing needs to be set up: a process VM is started, runs the circuits and goes away. Each run is
-    a job whose result stays: see `qvirt job list`.
+    Nothing needs to be set up: a process VM is started, runs the circuits and goes away; --vm names one
+    that there is. Each run is a job whose result stays: see `qvirt job list`.
     """
     from qvirt.cli import session, sources
     from qvirt.cli.plan import show_plans
@@ -78,11 +81,12 @@ def run(
     with session.opened_host() as host:
         options = replace(asked, state=state is not None).options(host.settings)
         batch = sources.read(circuits)
-        with session.embedded_vm(host, cpus) as vm:
+        with session.target_vm(host, session.Target(vm, runtime, template, cpus)) as machine:
+            options = machine.spec.applied_to(options)
             if plan:
-                show_plans(host, vm, batch, options, format, quiet)
+                show_plans(host, machine, batch, options, format, quiet)
             else:
-                _run_batch(host, vm, batch, options, state, View(format, quiet, None if every else top))
+                _run_batch(host, machine, batch, options, state, View(format, quiet, None if every else top))
 
 
 def _check_state_file(state: Path | None, circuits: list[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 from qvirt import settings
-from qvirt.errors import DoesNotFit
+from qvirt.cli import output
+from qvirt.errors import Conflict, DoesNotFit, UsageError
 from qvirt.host.host import Host
-from qvirt.model.vm import VM, VMSpec
+from qvirt.model.vm import VM, VMSpec, VMState
 from qvirt.paths import Paths, default_home
 from qvirt.units import show_bytes
 
@@ -26,9 +28,69 @@ def opened_host() -> Iterator[Host]:
         host.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where circuits are to run, as it was typed: a VM that there is, or what one is made of for them."""
+
+    vm: str | None = None
+    runtime: str | None = None
+    template: str | None = None
+    cpus: int | None = None
+
+
+@contextmanager
+def target_vm(host: Host, target: Target) -> Iterator[VM]:
+    """A VM that is up or comes up; what is made for this command goes with it."""
+    if target.vm is not None:
+        yield _existing(host, target)
+        return
+    if target.template is None and target.runtime in (None, "process"):
+        with embedded_vm(host, target.cpus) as vm:
+            yield vm
+        return
+    from qvirt.host.specs import Wanted
+
+    name = f"run-{token_hex(4)}"
+    wanted = Wanted(name, target.runtime, memory=None, cpus=target.cpus, spares=0)
+    if target.template is None:
+        wanted = replace(wanted, memory=_free_memory(), cpus=target.cpus or _all_cpus())
+    with host.machine(host.specify(wanted, target.template, output.note)) as vm:
+        yield vm
+
+
+def _existing(host: Host, target: Target) -> VM:
+    if target.runtime or target.template or target.cpus:
+        raise UsageError("--vm names a VM that there is: leave out --runtime, --template and --cpus")
+    vm = host.vms.find(target.vm or "")
+    verb = {VMState.PAUSED: "resume", VMState.STOPPED: "start", VMState.FAILED: "start"}.get(vm.state)
+    if verb is not None:
+        why = f" ({vm.reason})" if vm.reason else ""
+        raise Conflict(f"VM {vm.spec.name} is {vm.state.value}{why}", hint=f"qvirt vm {verb} {vm.spec.name}")
+    return vm
+
+
 @contextmanager
 def embedded_vm(host: Host, cpus: int | None = None) -> Iterator[VM]:
     """A process VM with all that this process may use, less a share of the memory for everybody else."""
+    available = _all_cpus()
+    spec = VMSpec(
+        name=f"run-{token_hex(4)}",
+        memory=_free_memory(),
+        cpus=min(cpus or host.settings.cpus or available, available),
+        spares=0,
+    )
+    with host.machine(spec) as vm:
+        yield vm
+
+
+def _all_cpus() -> int:
+    from qvirt.probe import usable
+
+    return max(1, int(usable().cpus))
+
+
+def _free_memory() -> int:
+    """Bytes. Raises DoesNotFit where it is too little for any VM."""
     from qvirt.probe import usable
 
     found = usable()
@@ -38,12 +100,4 @@ def embedded_vm(host: Host, cpus: int | None = None) -> Iterator[VM]:
             f"{show_bytes(found.memory_available)} of memory is free, a VM needs {show_bytes(SMALLEST_VM)}",
             hint="end something else, or raise the limit that `qvirt probe` names",
         )
-    available = max(1, int(found.cpus))
-    spec = VMSpec(
-        name=f"run-{token_hex(4)}",
-        memory=memory,
-        cpus=min(cpus or host.settings.cpus or available, available),
-        spares=0,
-    )
-    with host.machine(spec) as vm:
-        yield vm
+    return memory

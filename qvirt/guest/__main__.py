@@ -22,29 +22,36 @@ def arguments() -> argparse.Namespace:
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--socket", type=Path, metavar="PATH", help="listen on a Unix socket (mode 0600)")
-    where.add_argument("--port", type=int, metavar="N", help="listen on this port of the loopback address")
+    where.add_argument("--port", type=int, metavar="N", help="listen on this TCP port")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="of the port (default: loopback)"
+    )
     parser.add_argument("--token-file", type=Path, required=True, metavar="FILE", help="the bearer token")
     parser.add_argument("--memory", type=int, required=True, metavar="BYTES", help="for all that runs here")
     parser.add_argument("--cpus", type=int, default=1, metavar="N", help="threads of each run")
     parser.add_argument("--spares", type=int, default=1, metavar="K", help="warm workers kept beside the one")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="measured costs of the engines")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where state vectors are kept")
+    parser.add_argument("--ttl", type=float, metavar="SECONDS", help="end after this long")
+    parser.add_argument("--idle-stop", type=float, metavar="SECONDS", help="end after this long without work")
+    parser.add_argument("--worker-user", type=int, metavar="UID", help="run circuits as this user")
     parser.add_argument(
-        "--lifeline",
+        "--held",
         action="store_true",
-        help="begin when a byte arrives on standard input, and end when it is closed",
+        help="begin when a byte arrives on standard input: the limits hold then",
     )
+    parser.add_argument("--lifeline", action="store_true", help="--held, and end when that is closed")
     return parser.parse_args()
 
 
 def main() -> None:
     asked = arguments()
     os.umask(0o077)
-    if asked.lifeline and not os.read(0, 1):
+    if (asked.lifeline or asked.held) and not os.read(0, 1):
         return
 
     def start() -> spawn.Spawned:
-        return spawn.spawn(threads=asked.cpus, cold=asked.spares == 0)
+        return spawn.spawn(threads=asked.cpus, cold=asked.spares == 0, user=asked.worker_user)
 
     def end(*_: object) -> None:
         spawn.end_all()
@@ -55,24 +62,25 @@ def main() -> None:
     first = start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    listener = _listen(asked.socket, asked.port)
+    listener = _listen(asked.socket, asked.host, asked.port)
     token = asked.token_file.read_text().strip()
     from qvirt.guest.confine import no_new_privileges
 
     no_new_privileges()
     if asked.lifeline:
         threading.Thread(target=_until_closed, args=(end,), daemon=True).start()
+    from qvirt.guest.lifetime import Lifetime
     from qvirt.guest.orders import Machine
     from qvirt.guest.server import serve
 
     machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration)
-    serve(listener, machine, token, start, first, asked.spares)
+    serve(listener, machine, token, start, first, asked.spares, Lifetime(asked.ttl, asked.idle_stop, end))
 
 
-def _listen(path: Path | None, port: int | None) -> socket.socket:
+def _listen(path: Path | None, host: str, port: int | None) -> socket.socket:
     """Bound at once: who connects before the service is up waits in the queue and need not try again."""
     if path is None:
-        return socket.create_server(("127.0.0.1", port or 0))
+        return socket.create_server((host, port or 0))
     listener = socket.socket(socket.AF_UNIX)
     path.unlink(missing_ok=True)
     listener.bind(str(path))

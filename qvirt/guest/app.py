@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -12,10 +11,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from qvirt.errors import ErrorInfo, NotFound, QvirtError, UsageError
 from qvirt.guest import openapi
+from qvirt.guest.identity import Access, take
 from qvirt.guest.jobs import MAX_QUEUED, Jobs
 from qvirt.guest.orders import Machine
 from qvirt.guest.workers import Pool
-from qvirt.model.order import Capabilities, Order
+from qvirt.model.order import Capabilities, Identity, MachineSize, Order
 from qvirt.model.wire import from_json, to_json
 from qvirt.units import show_bytes
 from qvirt.version import __version__
@@ -28,11 +28,10 @@ LONGEST_WAIT = 60.0
 
 def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
     """The application of one guest; every route but /health wants ``token`` as bearer."""
-    expected = f"Bearer {token}".encode()
+    access = Access(token)
 
     async def authorized(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, expected):
+        if not access.granted(request.headers.get("authorization", "")):
             raise HTTPException(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
 
     app = FastAPI(
@@ -55,6 +54,17 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
         return _json(
             Capabilities(__version__, engines, machine.memory, machine.cpus, MAX_QUEUED, LARGEST_BODY)
         )
+
+    @guarded.put("/v1/machine", **openapi.MACHINE)
+    async def resize(request: Request) -> Response:
+        size = from_json(await _body(request), MachineSize)
+        machine.memory, machine.cpus = size.memory, size.cpus
+        return _json(size)
+
+    @guarded.put("/v1/identity", **openapi.IDENTITY)
+    async def identify(request: Request) -> Response:
+        take(from_json(await _body(request), Identity), access)
+        return Response(status_code=204)
 
     @guarded.get("/metrics", **openapi.METRICS)
     async def metrics() -> Response:

@@ -91,6 +91,12 @@ class Jobs:
         self._running: tuple[Entry, asyncio.Task[Answer]] | None = None
         self.ended: Counter[JobState] = Counter()
         self.busy_seconds = 0.0
+        self._rested = time.monotonic()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when (on the monotonic clock) there has been no work; None while there is."""
+        return None if self._running or self._queue else self._rested
 
     @property
     def queued(self) -> int:
@@ -190,6 +196,7 @@ class Jobs:
             logger.error("order %s", entry.order.id, exc_info=error)
             self._end(entry, JobState.FAILED, EngineFailed(f"the VM failed: {error!r}"))
         self._running = None
+        self._rested = time.monotonic()
         self._next()
 
     def _end(self, entry: Entry, state: JobState, error: QvirtError | None = None) -> None:

@@ -10,7 +10,16 @@ from qvirt.errors import ErrorInfo, NotFound
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.job import JobState
-from qvirt.model.order import Answer, Capabilities, EngineInfo, Order, OrderKind, OrderStatus
+from qvirt.model.order import (
+    Answer,
+    Capabilities,
+    EngineInfo,
+    Identity,
+    MachineSize,
+    Order,
+    OrderKind,
+    OrderStatus,
+)
 from qvirt.model.result import AttemptRecord, Progress, Result, Timings
 from qvirt.model.run import Method, Precision, RunOptions
 from qvirt.model.wire import schema, to_plain
@@ -37,9 +46,11 @@ _ANSWER = Answer(
 _CAPABILITIES = Capabilities(
     "0.1.0", (EngineInfo("stim", "1.15.0", ("stabilizer",)),), 4 << 30, 2, 64, 48 << 20
 )
+_SIZE = MachineSize(8 << 30, 4)
+_IDENTITY = Identity("the token from now on", 1_800_000_000.0, b"32 octets of chance", "lab")
 _ERROR = {"error": NotFound("there is no order 'x' in this VM").info()}
 
-_NOUNS = (Order, OrderStatus, Answer, Capabilities, ErrorInfo)
+_NOUNS = (Order, OrderStatus, Answer, Capabilities, MachineSize, Identity, ErrorInfo)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -97,6 +108,14 @@ HEALTH = _route(
     "Whether the guest is up.", {"application/json": {"example": {"status": "ok"}}}, guarded=False
 )
 CAPABILITIES = _route("Engines, versions and limits.", _content(Capabilities, _CAPABILITIES))
+MACHINE = _route(
+    "Tell a VM that was resized what it has.",
+    _content(MachineSize, _SIZE),
+    body=_content(MachineSize, _SIZE),
+)
+IDENTITY = _route(
+    "Make a copy of a running VM one of its own.", {}, status=204, body=_content(Identity, _IDENTITY)
+)
 SUBMIT = _route(
     "Accept an order; the same one twice is one.",
     _content(OrderStatus, _STATUS),

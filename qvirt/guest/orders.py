@@ -23,9 +23,9 @@ SEEDS = 2**32
 """A seed that nobody chose is below this: short enough to copy by hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
-    """What the VM has: bytes and CPUs for everything in it, and where its files are."""
+    """What the VM has now: bytes and CPUs for everything in it, and where its files are."""
 
     memory: int
     cpus: int

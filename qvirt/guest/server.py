@@ -11,6 +11,7 @@ import uvicorn
 
 from qvirt.guest.app import create_app
 from qvirt.guest.jobs import Jobs
+from qvirt.guest.lifetime import Lifetime
 from qvirt.guest.orders import Machine, Orders
 from qvirt.guest.spawn import Spawned
 from qvirt.guest.workers import Pool
@@ -30,6 +31,7 @@ def serve(
     start: Callable[[], Spawned],
     first: Spawned,
     spares: int,
+    lifetime: Lifetime,
 ) -> None:
     """Answer on ``listener`` for as long as the process lives."""
 
@@ -47,6 +49,8 @@ def serve(
             timeout_keep_alive=75,
             server_header=False,
         )
+        watch = asyncio.ensure_future(lifetime.watch(jobs))
         await Server(config).serve([listener])
+        watch.cancel()
 
     asyncio.run(run())

@@ -20,8 +20,11 @@ class Spawned(NamedTuple):
     socket: socket.socket
 
 
-def spawn(threads: int, cold: bool) -> Spawned:
-    """To be called from the main thread: a worker dies with the thread that started it."""
+def spawn(threads: int, cold: bool, user: int | None = None) -> Spawned:
+    """To be called from the main thread: a worker dies with the thread that started it.
+
+    ``user`` is who it runs as, where this process may change that.
+    """
     ours, theirs = socket.socketpair()
     with theirs:
         popen = subprocess.Popen(
@@ -31,6 +34,9 @@ def spawn(threads: int, cold: bool) -> Spawned:
             stderr=subprocess.STDOUT,
             env=_environment(threads),
             start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else (),
         )
     _live.add(popen.pid)
     return Spawned(popen, ours)

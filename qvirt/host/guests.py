@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import TypeVar
 
 from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
-from qvirt.model.order import Answer, Order, OrderStatus
+from qvirt.model.order import Answer, MachineSize, Order, OrderStatus
 from qvirt.model.vm import Endpoint
 from qvirt.model.wire import from_json, to_json
 
 T = TypeVar("T")
 
 LONG_POLL_SECONDS = 0.5
+HEALTH_SECONDS = 5.0
 
 
 class Guest:
@@ -41,11 +42,14 @@ class Guest:
     ) -> None:
         self._http.close()
 
-    def healthy(self) -> bool:
+    def healthy(self, timeout: float = HEALTH_SECONDS) -> bool:
         try:
-            return self._http.get("/health").status_code == 200
+            return self._http.get("/health", timeout=timeout).status_code == 200
         except self._silence:
             return False
+
+    def resize(self, memory: int, cpus: int) -> MachineSize:
+        return self._call("PUT", "/v1/machine", MachineSize, to_json(MachineSize(memory, cpus)))
 
     def post(self, order: Order) -> OrderStatus:
         return self._call("POST", "/v1/jobs", OrderStatus, to_json(order))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from qvirt.errors import Conflict, NotFound, Stopped, VMFailed, from_info
+from qvirt.errors import Conflict, NotFound, Stopped, Unavailable, VMFailed, from_info
 from qvirt.host import loop, owner
 from qvirt.host.guests import Guest
-from qvirt.host.vms import VMs
+from qvirt.host.snapshots import Snapshots
+from qvirt.host.specs import Wanted
+from qvirt.host.vms import Teller, VMs
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import Event, Job, JobState
 from qvirt.model.order import Answer, Order, OrderKind, OrderStatus
@@ -24,6 +27,11 @@ from qvirt.settings import Settings
 from qvirt.store import Store, write_atomically
 
 CANCEL_SECONDS = 5.0
+AUTO = "auto"
+DEFAULT_RUNTIME = "process"
+
+TOO_SLOW = 2.0
+"""A runtime in which simulations take this many times as long is not picked unasked."""
 
 
 def _ignore(status: OrderStatus) -> None:
@@ -39,7 +47,8 @@ class Host:
         self.paths = paths
         self.settings = settings
         self._store = Store(paths)
-        self.vms = VMs(self._store, lambda name: runtime(name, paths))
+        self.vms = VMs(self._store, paths, lambda name: runtime(name, paths))
+        self.snapshots = Snapshots(paths, self.vms)
         self._reconcile()
 
     def close(self) -> None:
@@ -74,6 +83,62 @@ class Host:
         answer = self.ask(Order(token_hex(5), OrderKind.CALIBRATE), vm, watch)
         write_atomically(self.paths.calibration, [to_json(answer.calibration, indent=2)])
         return self.paths.calibration
+
+    # Machines
+
+    def make_vm(self, wanted: Wanted, template_name: str | None, timeout: float | None, tell: Teller) -> VM:
+        """A VM that stays; see ``VMs.make``. Refused before anything is made where it cannot fit."""
+        spec = self.specify(wanted, template_name, tell)
+        return self.vms.make(spec, timeout, tell)
+
+    def specify(self, wanted: Wanted, template_name: str | None, tell: Teller) -> VMSpec:
+        from qvirt.host.specs import specify
+        from qvirt.host.templates import template
+        from qvirt.probe import usable
+        from qvirt.probe.gpu import gpus
+
+        chosen = template(template_name) if template_name else None
+        wants_gpu = wanted.gpu or (chosen is not None and chosen.gpu)
+        spec = specify(wanted, chosen, usable(), DEFAULT_RUNTIME, wants_gpu and bool(gpus()[0]))
+        if spec.runtime != AUTO:
+            return spec
+        name, reason = self._pick_runtime(spec)
+        tell(f"runtime {name}: {reason}")
+        return replace(spec, runtime=name)
+
+    def _pick_runtime(self, spec: VMSpec) -> tuple[str, str]:
+        """The best isolated one that is there and not slow; else this machine's own processes."""
+        from qvirt.runtimes.registry import PREFERENCE, runtime
+
+        reasons: list[str] = []
+        for name in PREFERENCE:
+            found = runtime(name, self.paths)
+            available = found.probe()
+            slow = found.capabilities().slowdown if available.available else 1.0
+            if available.available and slow < TOO_SLOW:
+                return name, "; ".join([*reasons, available.reason])
+            reasons.append(f"not {name}: {available.reason}")
+        raise Unavailable(f"no runtime is available: {'; '.join(reasons)}")
+
+    def destroy_vm(self, vm: VM, *, force: bool) -> None:
+        """Raises Conflict where a circuit runs in it and it is not to be ended by ``force``."""
+        if not force and any(job.vm == vm.id for job, *_ in self._store.unfinished()):
+            raise Conflict(f"VM {vm.spec.name} is running a circuit", hint="--force ends it too")
+        self.vms.destroy(vm)
+
+    def resize_vm(self, vm: VM, memory: int | None, cpus: int | None) -> VM:
+        from qvirt.host.specs import Wanted, specify
+        from qvirt.probe import usable
+
+        wanted = Wanted(vm.spec.name, memory=memory or vm.spec.memory, cpus=cpus or vm.spec.cpus)
+        spec = specify(wanted, None, usable(), vm.spec.runtime, gpus=False)
+        return self.vms.resize(vm, spec.memory, spec.cpus)
+
+    def prune(self) -> list[str]:
+        """Names of what was removed: see ``VMs.prune``."""
+        from qvirt.runtimes.registry import RUNTIMES, runtime
+
+        return self.vms.prune(runtime(name, self.paths) for name in RUNTIMES)
 
     @contextmanager
     def machine(self, spec: VMSpec) -> Iterator[VM]:

@@ -45,10 +45,18 @@ def create(folder: Path, memory: int) -> None:
     """Make the group, with ``memory`` bytes and no swap; it may be there already. Raises OSError."""
     _sweep(folder.parent)
     folder.mkdir(exist_ok=True)
+    set_memory(folder, memory)
+
+
+def set_memory(folder: Path, memory: int) -> None:
+    """Raises OSError where it cannot be had: what is used now cannot be pressed below ``memory``."""
     limit, swap = _LIMITS[version(folder)]
+    swap_limit = str(memory if swap.startswith("memory.memsw") else 0)
+    with suppress(OSError):  # version 1 has memory and swap in one limit, which must be raised first
+        (folder / swap).write_text(swap_limit)
     (folder / limit).write_text(str(memory))
     with suppress(OSError):  # a kernel that does not count swap has no such file
-        (folder / swap).write_text(str(memory if swap.startswith("memory.memsw") else 0))
+        (folder / swap).write_text(swap_limit)
 
 
 def enter(folder: Path, pid: int) -> None:

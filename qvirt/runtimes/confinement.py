@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from qvirt.errors import VMFailed
 from qvirt.runtimes import cgroups
 from qvirt.units import show_bytes
 
@@ -23,6 +24,21 @@ def hold(pid: int, memory: int, group: Path | None, cpus: tuple[int, ...]) -> No
             cgroups.enter(group, pid)
         except OSError:
             cgroups.remove(group)
+
+
+def change(pids: Iterable[int], memory: int, group: Path | None, cpus: tuple[int, ...]) -> None:
+    """Other limits for processes that run. Raises VMFailed where they use more memory than that already."""
+    if group is not None and cgroups.members(group):
+        try:
+            cgroups.set_memory(group, memory)
+        except OSError as error:
+            raise VMFailed(
+                f"the memory cannot be limited to {show_bytes(memory)}: {error.strerror}",
+                hint="it may use more already: stop the VM first, or give it more",
+            ) from None
+    for pid in pids if cpus else ():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, cpus)
 
 
 def held(pid: int, memory: int, group: Path | None) -> Iterator[str]:

@@ -3,15 +3,21 @@
 Obligations, all tested by the conformance suite: every call is idempotent; ``create`` on a VM that
 exists returns its handle; ``destroy`` of something missing succeeds; a runtime keeps nothing in
 memory (after a crash ``inspect(handle)`` works from the stored handle alone); everything it makes
-carries the VM's id; a missing library or engine makes ``probe`` say why, never an ImportError.
+carries the VM's id, so that ``leftovers`` finds it; a missing library or engine makes ``probe`` say
+why, never an ImportError.
+
+What only some can do stands in the protocols at the end. Callers ask ``capabilities`` and never
+compare names; a power that is named there has its protocol.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from qvirt.model.vm import VM, Endpoint, Handle, VMState
+from qvirt.model.vm import VM, Endpoint, Handle, ImageForm, Power, VMSpec, VMState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,22 @@ class Availability:
     available: bool
     reason: str
     """Why not; or, where it is available, what it will use and which limits it can hold."""
+    hint: str | None = None
+    """The command that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """``powers`` are what it can do beside the required; ``lacking`` says why it cannot do the others.
+
+    ``image`` is what it needs of the guest image, None where the guest is this installation of qvirt.
+    ``slowdown`` is how many times slower than here a simulation is expected to be.
+    """
+
+    powers: frozenset[Power]
+    lacking: Mapping[Power, str]
+    image: ImageForm | None = None
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +68,13 @@ class Runtime(Protocol):
 
     def probe(self) -> Availability: ...
 
+    def capabilities(self) -> Capabilities: ...
+
     def create(self, vm: VM) -> Handle:
-        """Make the machine, not yet running. Raises Unavailable or VMFailed."""
+        """Make the machine, not yet running. Raises Unavailable or VMFailed.
+
+        One whose ``owner`` is set is to end with that process, where the runtime can see to it.
+        """
 
     def start(self, handle: Handle) -> Handle:
         """Start the guest; returns at once, the handle perhaps with more in it. The guest answers later."""
@@ -65,3 +92,51 @@ class Runtime(Protocol):
     def logs(self, handle: Handle) -> str: ...
 
     def stats(self, handle: Handle) -> Stats: ...
+
+    def leftovers(self) -> Mapping[str, Handle]:
+        """By VM id, the handles of all VMs of this state directory that the engine still has."""
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    def pause(self, handle: Handle) -> None: ...
+
+    def resume(self, handle: Handle) -> None: ...
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """The engine's own snapshots: memory and devices, of the same machine only."""
+
+    def snapshot(self, handle: Handle, name: str) -> None: ...
+
+    def restore(self, handle: Handle, name: str) -> None: ...
+
+    def snapshots(self, handle: Handle) -> Sequence[str]: ...
+
+    def remove_snapshot(self, handle: Handle, name: str) -> None: ...
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    def resize(self, handle: Handle, spec: VMSpec) -> Handle:
+        """New memory and CPUs, whether it runs or not; the guest is told by whoever calls this."""
+
+
+@runtime_checkable
+class Executing(Protocol):
+    def execute(self, handle: Handle, command: Sequence[str]) -> Executed:
+        """Run a command in the machine of a running guest and wait for its end."""
+
+
+@runtime_checkable
+class HavingConsole(Protocol):
+    def console(self, handle: Handle) -> Path:
+        """The Unix socket of the machine's serial console."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    status: int
+    output: bytes
+    errors: bytes = field(default=b"")

@@ -19,6 +19,16 @@ def birth(pid: int) -> str | None:
     return None if state in "ZX" else fields[18]
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped it (SIGSTOP)."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _birth_by_psutil(pid: int) -> str | None:
     import psutil
 

@@ -1,7 +1,8 @@
 """A VM as a child process of qvirt: the embedded default, which needs nothing installed.
 
-The guest listens on a Unix socket in the VM's folder. It lives no longer than the process that started
-it: that one holds the writing end of the guest's standard input, and the guest ends when it closes.
+The guest listens on a Unix socket in the VM's folder. One that has an owner lives no longer than the
+process that started it: that one holds the writing end of the guest's standard input, and the guest ends
+when it closes. One without stays until it is stopped.
 """
 
 from __future__ import annotations
@@ -14,21 +15,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_urlsafe
 
 from qvirt.errors import QvirtError, VMFailed
-from qvirt.model.vm import VM, Endpoint, Handle, VMSpec, VMState
+from qvirt.model.vm import VM, Endpoint, Handle, Power, VMSpec, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes import cgroups
-from qvirt.runtimes.confinement import free_cpus, held, hold
-from qvirt.runtimes.contract import Availability, Inspection, Stats
+from qvirt.runtimes.confinement import change, free_cpus, held, hold
+from qvirt.runtimes.contract import Availability, Capabilities, Inspection, Stats
 from qvirt.runtimes.environment import guest_environment
-from qvirt.runtimes.pids import birth
+from qvirt.runtimes.lifetime import last_words, lifetime
+from qvirt.runtimes.pids import birth, is_stopped
 
-HANDLE_VERSION = 1
+HANDLE_VERSION = 2
+MACHINES = "*/machine.json"
+LACKING = {
+    Power.SNAPSHOT: "a process cannot be saved; qvirt's own snapshots work for every runtime",
+    Power.CLONE: "a process VM starts as fast as a clone would",
+    Power.EXEC: "a process VM is this very machine: run the command in your shell",
+    Power.CONSOLE: "a process has no console; see its log",
+}
 PAUSE = 0.003
 KILL_SECONDS = 5.0
 LOG_BYTES = 1 << 20
@@ -41,6 +50,8 @@ class Machine:
 
     spec: VMSpec
     cgroup: str | None
+    owned: bool
+    created: float
 
     @property
     def group(self) -> Path | None:
@@ -72,6 +83,9 @@ class ProcessRuntime:
         cpus = "CPUs by affinity" if hasattr(os, "sched_setaffinity") else "CPUs not held"
         return Availability(True, f"child processes of qvirt; {memory}, {cpus}")
 
+    def capabilities(self) -> Capabilities:
+        return Capabilities(frozenset({Power.PAUSE, Power.RESIZE, Power.GPU}), LACKING)
+
     def create(self, vm: VM) -> Handle:
         folder = self._paths.vm(vm.id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,16 +93,17 @@ class ProcessRuntime:
             parent = cgroups.parent()
             group = None if parent is None else cgroups.of_vm(parent, vm.id)
             _write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
-            machine = Machine(vm.spec, None if group is None else str(group))
+            owned = vm.owner is not None
+            machine = Machine(vm.spec, None if group is None else str(group), owned, vm.created)
             _write(self._paths.vm_machine(vm.id), to_json(machine))
-        return Handle(self.name, HANDLE_VERSION, vm.id, {"folder": str(folder)})
+        return self._handle(vm.id)
 
     def start(self, handle: Handle) -> Handle:
         if self._running(handle) is not None:
             return handle
         machine = self._machine(handle)
         cpus = free_cpus(machine.spec.cpus, self._taken_cpus())
-        guest = self._spawn(handle, machine.spec, len(cpus) or machine.spec.cpus)
+        guest = self._spawn(handle, machine, len(cpus) or machine.spec.cpus)
         _children[self._paths.vm(handle.vm)] = guest
         try:
             running = Running(guest.pid, birth(guest.pid) or "none", cpus)
@@ -98,6 +113,8 @@ class ProcessRuntime:
                 assert guest.stdin is not None  # noqa: S101
                 guest.stdin.write(b"\n")  # the limits hold: it may begin
                 guest.stdin.flush()
+                if not machine.owned:
+                    guest.stdin.close()
         except BaseException:
             self.stop(handle, timeout=0)
             raise
@@ -106,6 +123,7 @@ class ProcessRuntime:
     def stop(self, handle: Handle, timeout: float = 5.0) -> None:
         running = self._running(handle)
         if running is not None:
+            self.resume(handle)
             _send(running.pid, signal.SIGTERM)
             if not self._gone(handle, timeout):
                 for pid in (*_offspring(running.pid), running.pid):
@@ -133,11 +151,15 @@ class ProcessRuntime:
         if running is not None:
             machine = self._machine(handle)
             limits = tuple(held(running.pid, machine.spec.memory, machine.group))
-            return Inspection(VMState.RUNNING, running.pid, limits=limits)
+            state = VMState.PAUSED if is_stopped(running.pid) else VMState.RUNNING
+            return Inspection(state, running.pid, limits=limits)
         if not self._paths.vm_process(handle.vm).exists():
             return Inspection(VMState.STOPPED)
+        said = last_words(self.logs(handle))
+        if said is not None:
+            return Inspection(VMState.STOPPED, reason=said)
         child = _children.get(self._paths.vm(handle.vm))
-        return Inspection(VMState.FAILED, reason=_last_word(child))
+        return Inspection(VMState.FAILED, reason=_how_it_ended(child))
 
     def endpoint(self, handle: Handle) -> Endpoint:
         try:
@@ -173,13 +195,42 @@ class ProcessRuntime:
                 processes += 1
         return Stats(memory, seconds, processes)
 
-    def _spawn(self, handle: Handle, spec: VMSpec, threads: int) -> subprocess.Popen[bytes]:
-        folder = self._paths.vm(handle.vm)
-        command = [sys.executable, "-m", "qvirt.guest", "--lifeline"]
+    def leftovers(self) -> dict[str, Handle]:
+        return {path.parent.name: self._handle(path.parent.name) for path in self._paths.vms.glob(MACHINES)}
+
+    def pause(self, handle: Handle) -> None:
+        """Processes that are stopped keep their memory and take no time."""
+        running = self._running(handle)
+        for pid in () if running is None else (running.pid, *_offspring(running.pid)):
+            _send(pid, signal.SIGSTOP)
+
+    def resume(self, handle: Handle) -> None:
+        running = self._running(handle)
+        for pid in () if running is None else (*_offspring(running.pid), running.pid):
+            _send(pid, signal.SIGCONT)
+
+    def resize(self, handle: Handle, spec: VMSpec) -> Handle:
+        machine = replace(self._machine(handle), spec=spec)
+        running = self._running(handle)
+        if running is not None:
+            taken = (cpu for cpu in self._taken_cpus() if cpu not in running.cpus)
+            cpus = free_cpus(spec.cpus, taken)
+            change((running.pid, *_offspring(running.pid)), spec.memory, machine.group, cpus)
+            _write(self._paths.vm_process(handle.vm), to_json(replace(running, cpus=cpus)))
+        _write(self._paths.vm_machine(handle.vm), to_json(machine))
+        return handle
+
+    def _handle(self, vm_id: str) -> Handle:
+        return Handle(self.name, HANDLE_VERSION, vm_id, {"folder": str(self._paths.vm(vm_id))})
+
+    def _spawn(self, handle: Handle, machine: Machine, threads: int) -> subprocess.Popen[bytes]:
+        folder, spec = self._paths.vm(handle.vm), machine.spec
+        command = [sys.executable, "-m", "qvirt.guest", "--lifeline" if machine.owned else "--held"]
         command += ["--socket", str(self._paths.vm_socket(handle.vm))]
         command += ["--token-file", str(self._paths.vm_token(handle.vm))]
         command += ["--memory", str(spec.memory), "--cpus", str(threads), "--spares", str(spec.spares)]
         command += ["--calibration", str(self._paths.calibration), "--directory", str(folder)]
+        command += lifetime(spec, machine.created, time.time())
         log = os.open(self._paths.vm_log(handle.vm), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
@@ -225,7 +276,7 @@ class ProcessRuntime:
                 yield from running.cpus
 
 
-def _last_word(child: subprocess.Popen[bytes] | None) -> str:
+def _how_it_ended(child: subprocess.Popen[bytes] | None) -> str:
     try:
         # A process whose threads are still ending is a zombie that cannot be waited for yet.
         code = None if child is None else child.wait(timeout=KILL_SECONDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 1
-
-SCHEMA = """
+_FIRST = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -39,11 +37,16 @@ CREATE TABLE vms (
     handle TEXT,
     owner TEXT,
     reason TEXT
-) STRICT;
+) STRICT
 """
 
+MIGRATIONS = (_FIRST, "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0")
+"""Each brings a database from the version of its place in the row to the next."""
+
+VERSION = len(MIGRATIONS)
+
 _JOB = "id, name, circuit, options, state, created, started, ended, vm, error"
-_VM = "id, name, spec, state, created, handle, owner, reason"
+_VM = "id, name, spec, state, created, handle, owner, reason, restarts"
 
 # A job is written once, with its first event, in one transaction.
 ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?)"
@@ -65,8 +68,9 @@ LIST_EVENTS = "SELECT job, time, before, after, reason FROM events WHERE job = ?
 REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"
 CIRCUIT_IN_USE = "SELECT 1 FROM jobs WHERE circuit = ? LIMIT 1"
 
-PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
-    SET state = excluded.state, handle = excluded.handle, reason = excluded.reason"""
+    SET name = excluded.name, spec = excluded.spec, state = excluded.state, handle = excluded.handle,
+        owner = excluded.owner, reason = excluded.reason, restarts = excluded.restarts"""
 LIST_VMS = f"SELECT {_VM} FROM vms ORDER BY created, id"
 REMOVE_VM = "DELETE FROM vms WHERE id = ?"

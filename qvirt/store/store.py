@@ -156,7 +156,7 @@ class Store:
         row = (vm.id, vm.spec.name, to_json(vm.spec).decode(), vm.state.value, vm.created, handle, vm.owner)
         try:
             with self._transaction() as db:
-                db.execute(sql.PUT_VM, (*row, vm.reason))
+                db.execute(sql.PUT_VM, (*row, vm.reason, vm.restarts))
         except sqlite3.IntegrityError:
             raise Conflict(
                 f"there is a VM named {vm.spec.name!r} already", hint="choose another name"
@@ -181,9 +181,8 @@ class Store:
                 hint="update qvirt, or set QVIRT_HOME to another folder",
             )
         with self._transaction() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] == sql.VERSION:
-                return
-            for statement in sql.SCHEMA.split(";"):
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            for statement in ";".join(sql.MIGRATIONS[version:]).split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {sql.VERSION}")
 
@@ -239,7 +238,7 @@ def _job(row: tuple[Any, ...]) -> Job:
 
 
 def _vm(row: tuple[Any, ...]) -> VM:
-    vm_id, _, spec, state, created, handle, owner, reason = row
+    vm_id, _, spec, state, created, handle, owner, reason, restarts = row
     return VM(
         vm_id,
         from_json(spec.encode(), VMSpec),
@@ -248,4 +247,5 @@ def _vm(row: tuple[Any, ...]) -> VM:
         from_json(handle.encode(), Handle) if handle else None,
         owner,
         reason,
+        restarts,
     )

@@ -10,76 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from command_line import BELL, PATIENCE, Cli, eventually
 
 from qvirt.methods.families import circuit
-
-BELL = (
-    'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0],q[1];\nmeasure q -> c;\n'
-)
-PATIENCE = 20.0
-
-
-class Cli:
-    """`qvirt` with a state directory of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environment = {**os.environ, "QVIRT_HOME": str(home), "COLUMNS": "100"}
-
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "qvirt", *map(str, arguments)]
-        return subprocess.Popen(
-            command,
-            env=self.environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # A shell's background jobs ignore Ctrl-C, and what they start does too.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-
-    def __call__(self, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "qvirt", *map(str, arguments)]
-        return subprocess.run(
-            command, env=self.environment, text=True, input=stdin, capture_output=True, timeout=120
-        )
-
-    def json(self, *arguments: object, stdin: str = "") -> dict:
-        done = self(*arguments, "--format", "json", stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def processes(self) -> list[psutil.Process]:
-        """What runs with our state directory in its command line or environment."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                ours = process.environ().get("QVIRT_HOME") == str(self.home)
-                if ours or any(str(self.home) in word for word in process.cmdline()):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(tmp_path / "home")
-    yield made
-    assert eventually(lambda: not made.processes()), f"left running: {made.processes()}"
-
-
-@pytest.fixture
-def bell(tmp_path: Path) -> Path:
-    file = tmp_path / "bell.qasm"
-    file.write_text(BELL)
-    return file
 
 
 @pytest.fixture
@@ -87,15 +23,6 @@ def minutes_long(tmp_path: Path) -> Path:
     file = tmp_path / "long.qasm"
     file.write_text(circuit("random", 24, seed=1, depth=1500))
     return file
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def running_job(cli: Cli) -> str:

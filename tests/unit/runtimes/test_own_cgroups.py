@@ -81,6 +81,9 @@ def test_the_real_thing_holds_a_limit_and_leaves_nothing(tmp_path: Path) -> None
         cgroups.create(folder, 64 << 20)
         cgroups.create(folder, 64 << 20)
         assert cgroups.memory_limit(folder) == 64 << 20
+        for memory in (256 << 20, 32 << 20):
+            cgroups.set_memory(folder, memory)
+            assert cgroups.memory_limit(folder) == memory
         assert cgroups.members(folder) == []
         assert cgroups.version(folder) == parent.version
     finally:

@@ -1,0 +1,173 @@
+"""qvirt vm snapshot, clone, export, import"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output
+from qvirt.errors import StateError, UsageError
+from qvirt.units import parse_seconds
+
+if TYPE_CHECKING:
+    from qvirt.model.snapshot import Snapshot
+    from qvirt.model.vm import VM
+
+app = typer.Typer(
+    no_args_is_help=True, help="Snapshots of a VM; they go with it, `qvirt vm export` keeps one in a file."
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The snapshot's name.")]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="The new VM's name.")]
+TimeoutOption = Annotated[
+    str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the guest.")
+]
+
+
+@app.command()
+def create(vm: option.VMArgument, name: NameArgument, quiet: option.QuietOption = False) -> None:
+    """Take a snapshot: what makes the VM, and its memory and devices where its engine can."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        taken = host.snapshots.take(host.vms.find(vm), name)
+    if not quiet:
+        output.note(
+            f"snapshot {taken.name} of {taken.spec.name}{', with its memory' if taken.engine else ''}"
+        )
+
+
+@app.command("list")
+def list_snapshots(vm: option.VMArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:
+    """List the snapshots of a VM, the oldest first."""
+    from qvirt.cli.columns import columns, csv_text
+    from qvirt.cli.render_job import when
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        found = host.snapshots.of(host.vms.find(vm))
+    header = ("snapshot", "created", "runtime", "memory", "qvirt")
+    rows = [
+        (each.name, when(each.created), each.spec.runtime, "yes" if each.engine else "no", each.qvirt)
+        for each in found
+    ]
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.snapshots/1", snapshots=found)
+    elif format is option.OutputFormat.CSV:
+        output.result(csv_text(header, rows))
+    else:
+        output.result(
+            columns(header, rows) if rows else f"no snapshots: `qvirt vm snapshot create {vm} NAME`"
+        )
+
+
+@app.command()
+def restore(
+    vm: option.VMArgument,
+    name: NameArgument,
+    into: Annotated[
+        str | None, typer.Option("--into", metavar="NEW", help="Make a new VM of it instead.")
+    ] = None,
+    runtime: option.RuntimeOption = None,
+    timeout: TimeoutOption = "120s",
+    quiet: option.QuietOption = False,
+) -> None:
+    """Bring a VM back to a snapshot; with --into make a new one of it, on any runtime."""
+    from qvirt.cli.session import opened_host
+
+    if runtime and not into:
+        raise UsageError("a VM stays on its runtime", hint="--into NEW makes a new VM on another")
+    patience = parse_seconds(timeout)
+    with opened_host() as host:
+        found = host.vms.find(vm)
+        if into is None:
+            host.snapshots.restore(found, name, patience)
+        else:
+            _make(host.snapshots.find(found, name), into, runtime, timeout)
+    if not quiet:
+        output.note(f"restored {name} {'into ' + into if into else 'of ' + vm}")
+
+
+@app.command()
+def rm(vm: option.VMArgument, name: NameArgument) -> None:
+    """Remove a snapshot."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        host.snapshots.remove(host.vms.find(vm), name)
+
+
+def clone(
+    vm: option.VMArgument,
+    name: NewNameArgument,
+    runtime: option.RuntimeOption = None,
+    timeout: TimeoutOption = "120s",
+) -> None:
+    """Make another VM like one that there is, on the same runtime or another."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        present = _present(host.vms.find(vm))
+    _make(present, name, runtime, timeout)
+
+
+def export(
+    vm: option.VMArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written; - for standard output.")],
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", metavar="NAME", help="Of a snapshot, not of now.")
+    ] = None,
+) -> None:
+    """Write what makes a VM to a file, for `qvirt vm import` here or elsewhere."""
+    from qvirt.cli.session import opened_host
+    from qvirt.model.wire import to_json
+
+    with opened_host() as host:
+        found = host.vms.find(vm)
+        chosen = host.snapshots.find(found, snapshot) if snapshot else _present(found)
+    text = to_json(chosen, indent=2).decode() + "\n"
+    if str(file) == "-":
+        output.result(text)
+        return
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise StateError(f"cannot write {file}: {error.strerror}") from None
+
+
+def import_vm(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `qvirt vm export` wrote.")],
+    name: NewNameArgument,
+    runtime: option.RuntimeOption = None,
+    timeout: TimeoutOption = "120s",
+) -> None:
+    """Make a VM from an exported file, on any runtime."""
+    from qvirt.host.snapshots import load
+
+    _make(load(file), name, runtime, timeout)
+
+
+def _present(vm: VM) -> Snapshot:
+    from qvirt.model.snapshot import Snapshot
+    from qvirt.version import __version__
+
+    return Snapshot("now", vm.id, vm.spec, time.time(), __version__)
+
+
+def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str) -> None:
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        made = host.snapshots.made_from(snapshot, name, runtime, parse_seconds(timeout), output.note)
+    output.result(made.spec.name)
+
+
+def add_to(vm_app: typer.Typer) -> None:
+    vm_app.add_typer(app, name="snapshot")
+    vm_app.command()(clone)
+    vm_app.command()(export)
+    vm_app.command("import")(import_vm)

@@ -1,0 +1,266 @@
+"""qvirt vm: the life of virtual machines"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvirt.cli import options as option
+from qvirt.cli import output, snapshot, vm_inside, vm_look
+from qvirt.errors import QvirtError, UsageError
+from qvirt.model.run import Method, Precision
+from qvirt.units import parse_bytes, parse_seconds, show_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qvirt.host.host import Host
+    from qvirt.model.vm import VM
+
+app = typer.Typer(
+    no_args_is_help=True, help="Virtual machines: made once, kept until destroyed, reached by name."
+)
+vm_look.add_to(app)
+vm_inside.add_to(app)
+snapshot.add_to(app)
+
+TimeoutOption = Annotated[
+    str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the guest.")
+]
+VMsArgument = Annotated[
+    list[str], typer.Argument(metavar="VM", help="Names or ids.", autocompletion=option.complete_vm)
+]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_' and '-'.")],
+    template: option.TemplateOption = None,
+    runtime: option.RuntimeOption = None,
+    qubits: Annotated[
+        int | None, typer.Option("--qubits", "-q", min=1, help="Give the memory that so many need.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", "-m", metavar="SIZE", help="For all in it: 512m, 8g.")
+    ] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="How many CPUs it may use. [default: 1]")] = None,
+    method: Annotated[Method | None, typer.Option(help="Used where a run names none.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Used where a run names none.")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give it the GPUs of this machine.")] = False,
+    ttl: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Destroy it this long after its creation: 2h.")
+    ] = None,
+    idle_stop: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop it after this long without work: 30m.")
+    ] = None,
+    restart: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="no, always or on-failure:N. [default: no]")
+    ] = None,
+    spares: Annotated[
+        int | None, typer.Option(min=0, max=8, help="Warm workers kept beside the one. [default: 1]")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="K=V", help="Set in the guest. Repeatable.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Come back when the guest answers.")] = True,
+    timeout: TimeoutOption = "120s",
+    format: option.FormatOption = option.OutputFormat.TABLE,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Make a virtual machine and start it.
+
+    A number of qubits without memory gives the memory that their state needs. What cannot fit is refused
+    before anything is made, and what was half made is removed.
+    """
+    from qvirt.cli.session import opened_host
+    from qvirt.host.specs import Wanted
+
+    wanted = Wanted(
+        name=name,
+        runtime=runtime,
+        qubits=qubits,
+        memory=parse_bytes(memory) if memory else None,
+        cpus=cpus,
+        method=method,
+        precision=precision,
+        gpu=gpu,
+        ttl=parse_seconds(ttl) if ttl else None,
+        idle_stop=parse_seconds(idle_stop) if idle_stop else None,
+        restart=restart,
+        spares=spares,
+        environment=_environment(env or []),
+    )
+    patience = parse_seconds(timeout)
+    with opened_host() as host, _stages(quiet) as tell:
+        vm = host.make_vm(wanted, template, patience if wait else None, tell)
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.vm/1", vm=vm)
+    else:
+        output.result(vm.spec.name)
+
+
+def destroy(
+    vms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[VM]...", help="Names or ids.", autocompletion=option.complete_vm),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every VM that is kept.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also while it runs a circuit.")] = False,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Stop VMs and remove all of them: files, containers, networks, disks."""
+    from qvirt.cli.session import opened_host
+
+    if bool(vms) == everything:
+        raise UsageError("name the VMs to destroy, or say --all")
+    with opened_host() as host:
+        found = host.vms.lasting() if everything else [host.vms.find(name) for name in vms or ()]
+        for vm in found:
+            host.destroy_vm(vm, force=force)
+            if not quiet:
+                output.note(f"destroyed {vm.spec.name}")
+
+
+app.command()(destroy)
+app.command("rm", hidden=True)(destroy)
+
+
+@app.command()
+def start(vms: VMsArgument, timeout: TimeoutOption = "120s", quiet: option.QuietOption = False) -> None:
+    """Start VMs that are stopped or have failed."""
+    patience = parse_seconds(timeout)
+    _each(vms, lambda host, vm: host.vms.start(vm, patience), "started", quiet)
+
+
+@app.command()
+def stop(
+    vms: VMsArgument,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Then end it by force.")] = "10s",
+    quiet: option.QuietOption = False,
+) -> None:
+    """Stop VMs; they keep their name and place, and can be started again."""
+    patience = parse_seconds(timeout)
+    _each(vms, lambda host, vm: host.vms.stop(vm, patience), "stopped", quiet)
+
+
+@app.command()
+def restart(vms: VMsArgument, timeout: TimeoutOption = "120s", quiet: option.QuietOption = False) -> None:
+    """Stop VMs and start them again."""
+    patience = parse_seconds(timeout)
+    _each(
+        vms,
+        lambda host, vm: host.vms.start(host.vms.stop(vm, min(10.0, patience)), patience),
+        "restarted",
+        quiet,
+    )
+
+
+@app.command()
+def pause(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
+    """Halt VMs where they are; they keep their memory and use no CPU."""
+    _each(vms, lambda host, vm: host.vms.pause(vm), "paused", quiet)
+
+
+@app.command()
+def resume(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
+    """Let paused VMs go on."""
+    _each(vms, lambda host, vm: host.vms.resume(vm), "resumed", quiet)
+
+
+@app.command()
+def resize(
+    vm: option.VMArgument,
+    memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="SIZE", help="512m, 8g.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="How many CPUs it may use.")] = None,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Give a VM other limits, while it runs where its runtime can."""
+    from qvirt.cli.session import opened_host
+
+    if memory is None and cpus is None:
+        raise UsageError("say what it is to have: --memory, --cpus or both")
+    with opened_host() as host:
+        host.resize_vm(host.vms.find(vm), parse_bytes(memory) if memory else None, cpus)
+    if not quiet:
+        output.note(f"resized {vm}")
+
+
+@app.command()
+def rename(
+    vm: option.VMArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+) -> None:
+    """Give a VM another name."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        host.vms.rename(host.vms.find(vm), name)
+
+
+@app.command()
+def wait(vm: option.VMArgument, timeout: TimeoutOption = "120s") -> None:
+    """Come back when the guest of a VM answers."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        host.vms.wait(host.vms.find(vm), parse_seconds(timeout))
+
+
+@app.command()
+def prune(quiet: option.QuietOption = False) -> None:
+    """Remove what no VM owns any more: leftovers of killed commands, VMs past their time to live."""
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        removed = host.prune()
+    if not quiet:
+        output.note(f"removed {', '.join(removed)}" if removed else "there was nothing to remove")
+
+
+def _each(names: list[str], verb: Callable[[Host, VM], object], done: str, quiet: bool) -> None:
+    """All of them, whatever becomes of the others; the exit status is the first failure's."""
+    from qvirt.cli.session import opened_host
+
+    failures: list[QvirtError] = []
+    with opened_host() as host:
+        for name in names:
+            try:
+                verb(host, host.vms.find(name))
+            except QvirtError as error:
+                output.error(error)
+                failures.append(error)
+                continue
+            if not quiet:
+                output.note(f"{done} {name}")
+    if failures:
+        raise typer.Exit(failures[0].exit_status)
+
+
+def _environment(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        name, equals, _ = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--env {pair!r} is not NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+@contextmanager
+def _stages(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Says each stage when it ends, with the time that it took."""
+    running: list[tuple[str, float]] = []
+
+    def end() -> None:
+        if running and not quiet:
+            stage, began = running.pop()
+            output.note(f"  {stage}: {show_seconds(time.monotonic() - began)}")
+
+    def tell(stage: str) -> None:
+        end()
+        running.append((stage, time.monotonic()))
+
+    yield tell
+    end()

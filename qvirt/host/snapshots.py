@@ -1,0 +1,105 @@
+"""Snapshots: qvirt's own, which every runtime can be restored from, and beside them the engine's."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from qvirt.errors import Conflict, NotFound, QvirtError, UsageError
+from qvirt.host.vms import Teller, VMs
+from qvirt.model.snapshot import Snapshot
+from qvirt.model.vm import VM, VMState
+from qvirt.model.wire import from_json, to_json
+from qvirt.paths import Paths
+from qvirt.runtimes.contract import Snapshotting
+from qvirt.store import write_atomically
+from qvirt.version import __version__
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Snapshots:
+    def __init__(self, paths: Paths, vms: VMs) -> None:
+        self._paths = paths
+        self._vms = vms
+
+    def take(self, vm: VM, name: str) -> Snapshot:
+        """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM."""
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is not a snapshot name", hint="use letters, digits, '.', '_' and '-', up to 63"
+            )
+        if self._file(vm, name).exists():
+            raise Conflict(f"VM {vm.spec.name} has a snapshot {name!r} already", hint="choose another name")
+        runtime, handle = self._vms.place(vm)
+        engine = isinstance(runtime, Snapshotting) and vm.state in (VMState.RUNNING, VMState.PAUSED)
+        if engine and isinstance(runtime, Snapshotting):
+            runtime.snapshot(handle, name)
+        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine)
+        write_atomically(self._file(vm, name), [to_json(snapshot, indent=2)])
+        return snapshot
+
+    def of(self, vm: VM) -> list[Snapshot]:
+        """The oldest first."""
+        found = [_read(path) for path in self._paths.snapshots(vm.id).glob("*.json")]
+        return sorted(found, key=lambda snapshot: snapshot.created)
+
+    def find(self, vm: VM, name: str) -> Snapshot:
+        path = self._file(vm, name)
+        if not path.exists():
+            known = ", ".join(snapshot.name for snapshot in self.of(vm))
+            raise NotFound(
+                f"VM {vm.spec.name} has no snapshot {name!r}",
+                hint=f"its snapshots: {known}"
+                if known
+                else f"`qvirt vm snapshot create {vm.spec.name} NAME`",
+            )
+        return _read(path)
+
+    def restore(self, vm: VM, name: str, timeout: float) -> VM:
+        """Bring a VM back to where it was: by its engine where that has saved it, else made anew."""
+        snapshot = self.find(vm, name)
+        runtime, handle = self._vms.place(vm)
+        if snapshot.engine and isinstance(runtime, Snapshotting):
+            with self._vms.changing(vm):
+                runtime.restore(handle, name)
+            self._vms.wait(vm, timeout)
+            return self._vms.find(vm.id)
+        spec = replace(snapshot.spec, name=vm.spec.name)
+        return self._vms.remake(vm, spec, timeout)
+
+    def remove(self, vm: VM, name: str) -> None:
+        snapshot = self.find(vm, name)
+        runtime, handle = self._vms.place(vm)
+        if snapshot.engine and isinstance(runtime, Snapshotting):
+            runtime.remove_snapshot(handle, name)
+        self._file(vm, name).unlink()
+
+    def made_from(
+        self, snapshot: Snapshot, name: str, runtime: str | None, timeout: float, tell: Teller
+    ) -> VM:
+        """A new VM like the one that the snapshot was taken of, on any runtime."""
+        spec = replace(snapshot.spec, name=name, runtime=runtime or snapshot.spec.runtime)
+        if spec.runtime != snapshot.spec.runtime:
+            spec = replace(spec, image=None)
+        return self._vms.make(spec, timeout, tell)
+
+    def _file(self, vm: VM, name: str) -> Path:
+        return self._paths.snapshots(vm.id) / f"{name}.json"
+
+
+def load(path: Path) -> Snapshot:
+    """What ``qvirt vm export`` wrote. Raises UsageError for anything else."""
+    try:
+        return _read(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path) -> Snapshot:
+    try:
+        return from_json(path.read_bytes(), Snapshot)
+    except QvirtError as error:
+        raise UsageError(error.message, file=str(path), hint="`qvirt vm export` writes such files") from None

@@ -1,0 +1,19 @@
+"""A VM as it was at a moment, to be made again from: the same on every runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qvirt.model.vm import VMSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``engine``: the runtime has saved memory and devices as well, for this VM only."""
+
+    name: str
+    vm: str
+    spec: VMSpec
+    created: float
+    qvirt: str
+    engine: bool = False
