@@ -31,7 +31,7 @@ from qvirt.simulators.sampling import (
 )
 from qvirt.simulators.workload import Workload
 
-BASE_MEMORY = 16 << 20
+BASE_MEMORY = 5 << 20
 
 PIECE = 1000
 """Gates in one native call: starting one costs as much as some forty gates."""
