@@ -8,17 +8,21 @@ usage() {
 usage: ./setup_quantum_vm.sh [OPTION...] [-- COMMAND...]
 
 Makes a virtual environment, installs qvirt and what this machine can use of its
-engines, measures the machine once, and then runs `qvirt COMMAND...`. It needs no
-root, and changes nothing where there is nothing to do.
+engines, measures the machine once, and then runs `qvirt COMMAND...`. It changes
+nothing where there is nothing to do, and needs root only for what --with installs.
 
-  --with LIST      also set up: torch (docker and qemu: not in this version)
+  --with LIST      also set up, comma-separated: docker, qemu (with libvirt), torch.
+                   docker and qemu: on Debian and Ubuntu what is missing is installed
+                   and started, the guest image is built, and a circuit is run there
   --venv DIR       the virtual environment (default: $QVIRT_VENV, else .venv here)
   --python PYTHON  the Python to use, 3.10 to 3.13 (default: the first one found)
   --dev            also install what the tests need
   --no-calibrate   do not measure this machine (or set QVIRT_NO_CALIBRATE=1)
   -h, --help       show this
 
-example: ./setup_quantum_vm.sh -- run examples/bell.qasm
+examples:
+  ./setup_quantum_vm.sh -- run examples/bell.qasm
+  ./setup_quantum_vm.sh --with docker,qemu -- vm create lab --runtime docker
 EOF
 }
 
@@ -31,6 +35,8 @@ venv=${QVIRT_VENV:-$root/.venv}
 asked_python=
 want_dev=
 want_torch=
+want_docker=
+want_qemu=
 calibrate=yes
 [ -z "${QVIRT_NO_CALIBRATE:-}" ] || calibrate=
 
@@ -39,8 +45,9 @@ choose() {
     for name in $(printf '%s' "$1" | tr ',' ' '); do
         case $name in
             torch) want_torch=yes ;;
-            docker | qemu) misuse "--with $name: $name VMs are not part of this version of qvirt; leave it out" ;;
-            *) misuse "--with $name: there is no such part; there are torch, docker and qemu" ;;
+            docker) want_docker=yes ;;
+            qemu | libvirt) want_qemu=yes ;;
+            *) misuse "--with $name: there is no such part; there are docker, qemu and torch" ;;
         esac
     done
 }
@@ -208,10 +215,14 @@ qvirt is ready.
 EOF
 }
 
+# shellcheck source=scripts/engines.sh
+. "$root/scripts/engines.sh"
+
 ensure_venv
 install_qvirt
 [ -z "$want_dev" ] || install_dev
 [ -z "$want_torch" ] || install_torch
+[ -z "$want_docker$want_qemu" ] || set_up_engines
 calibrate_once
 if [ $# -gt 0 ]; then
     exec "$venv/bin/qvirt" "$@"

@@ -11,7 +11,14 @@ from qvirt.runtimes.contract import Runtime
 
 RUNTIMES = {
     "process": "qvirt.runtimes.process:ProcessRuntime",
+    "docker": "qvirt.runtimes.docker:DockerRuntime",
+    "qemu": "qvirt.runtimes.qemu.runtime:QemuRuntime",
+    "libvirt": "qvirt.runtimes.libvirt.runtime:LibvirtRuntime",
+    "fake": "qvirt.runtimes.fake:FakeRuntime",
 }
+
+PREFERENCE = ("docker", "qemu", "process")
+"""The order in which ``auto`` looks: the better isolated first."""
 
 
 @cache

@@ -286,12 +286,12 @@ def test_sizes_that_no_machine_has_are_refused_and_not_computed() -> None:
 
 
 def test_memory_is_forecast_as_measured() -> None:
-    """A state of 22 qubits is 64 MiB; what else is taken was measured to be less than 8."""
+    """A state of 22 qubits is 64 MiB; what else a first run takes was measured to be 11."""
     work = workload(measured(entangled(22, 2)))
     for precision, state in ((Precision.DOUBLE, 64 << 20), (Precision.SINGLE, 32 << 20)):
         candidate = replace(STATEVECTOR, precision=precision)
         estimate = AER.estimate(candidate, work.facts, work.options, LIMITS, AER.constants(candidate))
-        assert state + (2 << 20) < estimate.memory < state + (10 << 20)
+        assert state + (11 << 20) < estimate.memory < state + (14 << 20)
         assert estimate.certain
 
 
