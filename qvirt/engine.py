@@ -27,6 +27,7 @@ from qvirt import settings
 from qvirt.errors import DoesNotFit, Unavailable, UsageError
 from qvirt.host.bench import AUTO, Request, Row, bench
 from qvirt.host.host import Host
+from qvirt.host.specs import Wanted
 from qvirt.host.loop import Finished
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.hardware import Backend, Hardware
@@ -61,7 +62,11 @@ class QuantumBackend(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class QuantumVMConfig:
-    """``container_type`` is ``process`` in this version; images, ports and volumes belong to containers."""
+    """``container_type`` is a runtime: ``process``, ``docker``, ``qemu``, ``libvirt`` or ``auto``.
+
+    ``volumes`` are host folders by the folder that shows them in the VM, read-only. No VM publishes
+    ``ports``: circuits reach it through qvirt.
+    """
 
     name: str
     backend: QuantumBackend = QuantumBackend.AUTO
@@ -123,15 +128,23 @@ class Engine:
 
     async def create_vm(self, config: QuantumVMConfig) -> str:
         """Make a VM and wait until it answers; its name. Raises QvirtError with the reason."""
-        _refuse_what_processes_lack(config)
+        _check(config)
         self._require(config.backend, config.gpu_enabled)
-        spec = VMSpec(
+        wanted = Wanted(
             name=config.name,
+            runtime=config.container_type,
             memory=config.memory_mb << 20,
             cpus=min(config.cpu_cores, max(1, int(self.hardware_info.usable.cpus))),
+            gpu=config.gpu_enabled,
+            image=config.image,
             environment=dict(config.environment),
+            volumes=tuple(f"{here}:{there}" for there, here in config.volumes.items()),
         )
-        self._vms[config.name] = await self._in_thread(lambda: self._created(spec))
+
+        def create() -> VM:
+            return self._created(self._host.specify(wanted, None, lambda stage: None))
+
+        self._vms[config.name] = await self._in_thread(create)
         return config.name
 
     async def destroy_vm(self, name: str) -> None:
@@ -262,14 +275,9 @@ def source_of(circuit: Any) -> CircuitSource:
     )
 
 
-def _refuse_what_processes_lack(config: QuantumVMConfig) -> None:
-    if config.container_type != "process":
-        raise Unavailable(
-            f"VMs of type {config.container_type!r} are not part of this version", hint='use "process"'
-        )
-    for name in ("image", "ports", "volumes"):
-        if getattr(config, name):
-            raise UsageError(f"a process VM has no {name}", hint=f"leave {name} out")
+def _check(config: QuantumVMConfig) -> None:
+    if config.ports:
+        raise UsageError("a VM publishes no ports: circuits reach it through qvirt", hint="leave ports out")
     needed = Precision.DOUBLE.amplitude_bytes << config.num_qubits
     if needed > config.memory_mb << 20:
         raise DoesNotFit(

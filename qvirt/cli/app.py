@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qvirt.cli import doctor, draw, job, output, plan, probe, run, template, version, vm
+from qvirt.cli import doctor, draw, image, job, output, plan, probe, run, template, version, vm
 from qvirt.cli.bench import bench
 from qvirt.errors import Cancelled, QvirtError, UsageError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EPILOG,
     help="Quantum virtual machines: run circuits with the right method, within limits, stoppable.",
 )
@@ -38,6 +38,7 @@ app.command()(draw.draw)
 app.add_typer(job.app, name="job")
 app.add_typer(vm.app, name="vm")
 app.add_typer(template.app, name="template")
+app.add_typer(image.app, name="image")
 app.command()(version.version)
 app.command()(version.completion)
 
@@ -91,8 +92,7 @@ def _status() -> int:
         return 0
     except Exception as error:
         if isinstance(error, _ClickException):
-            output.error(_usage(error))
-            return UsageError.exit_status
+            return _misused(error)
         if os.environ.get("QVIRT_DEBUG"):
             raise
         output.error(
@@ -104,6 +104,10 @@ def _status() -> int:
         return 1
 
 
-def _usage(error: Any) -> UsageError:
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "qvirt"
-    return UsageError(error.format_message(), hint=f"`{command} --help` shows what there is")
+def _misused(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        output.note(error.format_message())
+    else:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "qvirt"
+        output.error(UsageError(error.format_message(), hint=f"`{command} --help` shows what there is"))
+    return UsageError.exit_status

@@ -66,6 +66,16 @@ def create(
     env: Annotated[
         list[str] | None, typer.Option("--env", metavar="K=V", help="Set in the guest. Repeatable.")
     ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option("--volume", metavar="HERE:THERE", help="Show a folder in it, read-only. Repeatable."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of `qvirt image list`. [default: the current one]")
+    ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Boot it, even where it could be a warm copy.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Come back when the guest answers.")] = True,
     timeout: TimeoutOption = "120s",
     format: option.FormatOption = option.OutputFormat.TABLE,
@@ -92,7 +102,10 @@ def create(
         idle_stop=parse_seconds(idle_stop) if idle_stop else None,
         restart=restart,
         spares=spares,
+        image=image,
         environment=_environment(env or []),
+        volumes=tuple(volume or ()),
+        warm=not cold,
     )
     patience = parse_seconds(timeout)
     with opened_host() as host, _stages(quiet) as tell:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_urlsafe
 
-from qvirt.errors import QvirtError, VMFailed
+from qvirt.errors import QvirtError, Unsupported, VMFailed
 from qvirt.model.vm import VM, Endpoint, Handle, Power, VMSpec, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
@@ -87,6 +87,12 @@ class ProcessRuntime:
         return Capabilities(frozenset({Power.PAUSE, Power.RESIZE, Power.GPU}), LACKING)
 
     def create(self, vm: VM) -> Handle:
+        for lacking, asked in (("image", vm.spec.image), ("volumes", vm.spec.volumes)):
+            if asked:
+                raise Unsupported(
+                    f"a process VM has no {lacking}: it is this installation of qvirt, on this machine's files",
+                    hint="leave that out, or use the docker runtime",
+                )
         folder = self._paths.vm(vm.id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._paths.vm_machine(vm.id).exists():

@@ -1,4 +1,7 @@
-"""What every runtime owes: see the docstring of qvirt/runtimes/contract.py."""
+"""What every runtime owes: see the docstring of qvirt/runtimes/contract.py.
+
+Real engines, real guests. One guest serves all tests that leave it as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,44 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
+import httpx
 import psutil
 import pytest
-from guests import Guest, lives, make_vm, rehearsal, running, until
+from guest_images import lend
+from guests import Guest, circuit, make_vm, running, until
 
 from qvirt.errors import QvirtError
+from qvirt.methods.families import circuit as family
+from qvirt.model.circuit import CircuitSource
+from qvirt.model.job import JobState
 from qvirt.model.order import Capabilities
 from qvirt.model.run import Method
-from qvirt.model.vm import VM, Handle, VMState
+from qvirt.model.vm import LAST_WORDS, VM, Handle, Power, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
-from qvirt.runtimes.contract import Inspection, Runtime
+from qvirt.runtimes.contract import (
+    Executing,
+    HavingConsole,
+    Inspection,
+    Pausable,
+    Resizable,
+    Runtime,
+    Snapshotting,
+)
 from qvirt.runtimes.registry import RUNTIMES, runtime
 
 MEMORY = 700 << 20
+PROTOCOLS = {
+    Power.PAUSE: Pausable,
+    Power.SNAPSHOT: Snapshotting,
+    Power.RESIZE: Resizable,
+    Power.EXEC: Executing,
+    Power.CONSOLE: HavingConsole,
+}
+LONG = CircuitSource("long.qasm", family("random", 18, seed=1, depth=4000).encode())
 
 ELSEWHERE = """
 import sys
@@ -45,46 +69,67 @@ else:
 """Another qvirt process, which has nothing but the stored handle."""
 
 
-@pytest.fixture(params=sorted(RUNTIMES))
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
-    """One runtime on a state directory of its own."""
-    found = runtime(request.param, Paths(tmp_path / "home"))
+@pytest.fixture(scope="module", params=sorted(RUNTIMES))
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """One runtime on a state directory of its own, which is empty again when all tests have run."""
+    home = tmp_path_factory.mktemp(request.param) / "home"
+    form = runtime(request.param, Paths(home)).capabilities().image
+    if form is not None:
+        lend(form, home)
+    found = runtime(request.param, Paths(home))
     available = found.probe()
     if not available.available:
-        pytest.skip(available.reason)
-    return found
+        pytest.skip(f"{request.param}: {available.reason}")
+    yield found
+    assert dict(found.leftovers()) == {}
+    assert not list(Paths(home).vms.glob("*"))
 
 
-@pytest.fixture
-def vm(machine: Runtime, tmp_path: Path) -> VM:
-    return make_vm(machine.name, memory=MEMORY, environment=rehearsal(tmp_path))
-
-
-@pytest.fixture
-def guest(machine: Runtime, vm: VM) -> Iterator[Guest]:
-    with running(machine, vm) as found:
+@pytest.fixture(scope="module")
+def guest(machine: Runtime) -> Iterator[Guest]:
+    """To be left as it is."""
+    with running(machine, make_vm(machine.name, memory=MEMORY)) as found:
         yield found
 
 
-def _elsewhere(machine: Runtime, tmp_path: Path, verb: str, given: bytes) -> list[str]:
-    return [sys.executable, "-c", ELSEWHERE, machine.name, str(tmp_path / "home"), verb, given.decode()]
+@pytest.fixture
+def vm(machine: Runtime) -> VM:
+    return make_vm(machine.name, memory=MEMORY)
 
 
-def _named_after(vm_id: str) -> list[psutil.Process]:
-    """Processes of this machine that carry the VM's id."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        own = process.pid == os.getpid() or process.info["status"] == psutil.STATUS_ZOMBIE
-        if not own and any(vm_id in part for part in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+def _elsewhere(machine: Runtime, verb: str, given: bytes) -> list[str]:
+    home = machine._paths.home  # type: ignore[attr-defined]
+    return [sys.executable, "-c", ELSEWHERE, machine.name, str(home), verb, given.decode()]
 
 
-# Life
+def _works_again(machine: Runtime, handle: Handle) -> bool:
+    again = Guest(machine, handle)
+    with again.http:
+        until(again.healthy)
+        return again.works()
+
+
+def _busy(guest: Guest) -> str:
+    """A job that takes minutes, once it runs."""
+    job = guest.submit(LONG, engine="aer", method=Method.STATEVECTOR)
+    until(lambda: guest.status(job, 0.1).state is JobState.RUNNING)
+    return job
+
+
+# Before it runs
 
 
 def test_it_says_what_it_will_use(machine: Runtime) -> None:
     assert machine.probe().reason
+
+
+def test_its_powers_are_those_that_it_names_and_the_others_have_a_reason(machine: Runtime) -> None:
+    told = machine.capabilities()
+    assert set(told.lacking) == set(Power) - told.powers
+    assert all(told.lacking.values())
+    for power, protocol in PROTOCOLS.items():
+        assert isinstance(machine, protocol) == (power in told.powers)
+    assert told.slowdown >= 1
 
 
 def test_create_makes_it_once_and_does_not_run_it(machine: Runtime, vm: VM) -> None:
@@ -98,12 +143,14 @@ def test_create_makes_it_once_and_does_not_run_it(machine: Runtime, vm: VM) -> N
         assert machine.inspect(handle).state is VMState.STOPPED
         assert machine.logs(handle) == ""
         assert machine.stats(handle).processes == 0
+        assert vm.id in machine.leftovers()
     finally:
         machine.destroy(handle)
+    assert vm.id not in machine.leftovers()
 
 
 def test_two_vms_have_two_tokens(machine: Runtime) -> None:
-    handles = [machine.create(make_vm(machine.name)) for _ in range(2)]
+    handles = [machine.create(make_vm(machine.name, memory=MEMORY)) for _ in range(2)]
     try:
         tokens = [machine.endpoint(handle).token for handle in handles]
         assert tokens[0] != tokens[1]
@@ -113,59 +160,75 @@ def test_two_vms_have_two_tokens(machine: Runtime) -> None:
             machine.destroy(handle)
 
 
-def test_start_twice_starts_one_guest(guest: Guest, machine: Runtime) -> None:
-    before = machine.inspect(guest.handle)
-    assert before.state is VMState.RUNNING
-    machine.start(guest.handle)
-    assert machine.inspect(guest.handle).pid == before.pid
-    assert guest.works()
-
-
-def test_it_can_be_stopped_and_started_again(guest: Guest, machine: Runtime, vm: VM) -> None:
-    machine.stop(guest.handle)
-    machine.stop(guest.handle)
-    assert machine.inspect(guest.handle) == Inspection(VMState.STOPPED)
-    assert _named_after(vm.id) == []
-    again = Guest(machine, machine.start(guest.handle))
-    with again.http:
-        until(again.healthy)
-        assert again.works()
-
-
-def test_destroy_leaves_nothing_and_may_be_called_again(machine: Runtime, vm: VM, tmp_path: Path) -> None:
-    with running(machine, vm) as guest:
-        handle = guest.handle
-        workers = guest.workers
-        guest.submit(method=Method.MPS)
-    machine.destroy(handle)
-    assert _named_after(vm.id) == []
-    assert not any(map(lives, workers))
-    assert list((tmp_path / "home" / "vms").iterdir()) == []
-    with pytest.raises(QvirtError):
-        machine.endpoint(handle)
-
-
 def test_what_was_never_made_can_be_stopped_and_destroyed(machine: Runtime, vm: VM) -> None:
     handle = machine.create(vm)
     machine.destroy(handle)
     machine.stop(handle)
     machine.destroy(handle)
-    assert machine.inspect(handle).state is VMState.STOPPED
+    assert machine.inspect(handle).state is not VMState.RUNNING
     assert machine.logs(handle) == ""
     with pytest.raises(QvirtError):
         machine.start(handle)
+    with pytest.raises(QvirtError):
+        machine.endpoint(handle)
 
 
-def test_everything_carries_the_id_of_the_vm(guest: Guest, vm: VM) -> None:
-    assert guest.pid in {process.pid for process in _named_after(vm.id)}
+# While it runs
 
 
-# Other processes
+def test_it_runs_and_everything_it_made_carries_its_id(guest: Guest, machine: Runtime) -> None:
+    assert guest.works()
+    found = machine.inspect(guest.handle)
+    assert (found.state, found.reason) == (VMState.RUNNING, None)
+    assert found.pid is not None
+    assert psutil.pid_exists(found.pid)
+    assert machine.leftovers()[guest.handle.vm].vm == guest.handle.vm
+
+
+@pytest.fixture(scope="module")
+def counts_of_a_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    process = runtime("process", Paths(tmp_path_factory.mktemp("process") / "home"))
+    with running(process, make_vm("process", memory=MEMORY)) as guest:
+        return _counts(guest)
+
+
+def _counts(guest: Guest) -> dict[str, int]:
+    source = circuit(3, "h q[0]; cx q[0],q[1]; ry(0.7) q[2]; cz q[1],q[2]; h q[1];")
+    job = guest.submit(source, engine="aer", method=Method.STATEVECTOR, seed=11, shots=2000)
+    result = guest.answer(job).result
+    assert result is not None
+    return dict(result.counts)
+
+
+def test_counts_are_those_of_a_process_vm(guest: Guest, counts_of_a_process: dict[str, int]) -> None:
+    """The same seed and method give the same counts everywhere."""
+    assert len(counts_of_a_process) == 8
+    assert _counts(guest) == counts_of_a_process
+
+
+def test_start_twice_starts_one_guest(guest: Guest, machine: Runtime) -> None:
+    before = machine.inspect(guest.handle)
+    machine.start(guest.handle)
+    assert machine.inspect(guest.handle).pid == before.pid
+    assert guest.works()
+
+
+def test_a_wrong_token_is_refused(guest: Guest, machine: Runtime) -> None:
+    endpoint = machine.endpoint(guest.handle)
+    transport = httpx.HTTPTransport(uds=endpoint.socket)
+    with httpx.Client(transport=transport, base_url=endpoint.url or "http://guest") as stranger:
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": f"Bearer {endpoint.token}x"},
+        ):
+            answer = stranger.get("/v1/capabilities", headers=headers)
+            assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("verb", ["inspect", "endpoint", "stats", "logs"])
-def test_the_stored_handle_is_enough(guest: Guest, machine: Runtime, tmp_path: Path, verb: str) -> None:
-    command = _elsewhere(machine, tmp_path, verb, to_json(guest.handle))
+def test_the_stored_handle_is_enough(guest: Guest, machine: Runtime, verb: str) -> None:
+    command = _elsewhere(machine, verb, to_json(guest.handle))
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     here = getattr(machine, verb)(guest.handle)
     if verb == "stats":
@@ -174,77 +237,141 @@ def test_the_stored_handle_is_enough(guest: Guest, machine: Runtime, tmp_path: P
         assert from_json(told, type(here)) == here
 
 
-def test_another_process_can_destroy_it(machine: Runtime, vm: VM, tmp_path: Path) -> None:
+def test_the_memory_limit_is_seen_from_outside_and_from_inside(guest: Guest, machine: Runtime) -> None:
+    assert any(limit.startswith("memory: 700 MiB") for limit in machine.inspect(guest.handle).limits)
+    told = from_json(guest.http.get("/v1/capabilities").content, Capabilities)
+    assert 0.8 * MEMORY < told.memory <= MEMORY
+    assert told.cpus == 1
+
+
+def test_a_circuit_that_does_not_fit_is_refused_and_the_vm_goes_on(guest: Guest) -> None:
+    wide = CircuitSource("wide.qasm", family("random", 27, seed=1, depth=4).encode())
+    status = guest.until_ended(guest.submit(wide, engine="aer", method=Method.STATEVECTOR))
+    assert status.error is not None
+    assert status.error.code == "does_not_fit"
+    assert guest.works()
+
+
+def test_a_circuit_is_stopped_within_a_second(guest: Guest, machine: Runtime) -> None:
+    job = _busy(guest)
+    began = time.monotonic()
+    assert guest.cancel(job).state is JobState.CANCELLED
+    slowdown = machine.capabilities().slowdown
+    assert time.monotonic() - began < (1.0 if slowdown < 2 else 5.0)
+    assert guest.works()
+
+
+def test_stats_tell_what_it_uses(guest: Guest, machine: Runtime) -> None:
+    stats = machine.stats(guest.handle)
+    assert 20 << 20 < stats.memory < 2 * MEMORY
+    assert stats.cpu_seconds > 0
+    assert stats.processes >= 1
+
+
+# Ends
+
+
+def test_it_can_be_stopped_and_started_again(machine: Runtime, vm: VM) -> None:
     with running(machine, vm) as guest:
-        workers = guest.workers
-        subprocess.run(_elsewhere(machine, tmp_path, "destroy", to_json(guest.handle)), check=True)
+        machine.stop(guest.handle)
+        machine.stop(guest.handle)
+        assert machine.inspect(guest.handle) == Inspection(VMState.STOPPED)
+        assert machine.stats(guest.handle).processes == 0
+        assert _works_again(machine, machine.start(guest.handle))
+
+
+def test_destroy_ends_what_runs_and_may_be_called_again(machine: Runtime, vm: VM) -> None:
+    with running(machine, vm) as guest:
+        handle, pid = guest.handle, guest.pid
+        _busy(guest)
+        machine.destroy(handle)
+        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        assert vm.id not in machine.leftovers()
+        machine.destroy(handle)
+
+
+def test_another_process_can_destroy_it(machine: Runtime, vm: VM) -> None:
+    with running(machine, vm) as guest:
+        subprocess.run(_elsewhere(machine, "destroy", to_json(guest.handle)), check=True)
         assert machine.inspect(guest.handle).state is not VMState.RUNNING
-        until(lambda: not _named_after(vm.id))
-        until(lambda: not any(map(lives, workers)))
+        assert vm.id not in machine.leftovers()
 
 
-def test_kill_9_of_the_owner_leaves_no_process(machine: Runtime, vm: VM, tmp_path: Path) -> None:
-    command = _elsewhere(machine, tmp_path, "own", to_json(vm))
-    owner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_one_that_is_owned_ends_with_its_owner(machine: Runtime, vm: VM) -> None:
+    owned = VM(vm.id, vm.spec, vm.state, vm.created, owner="somebody")
+    owner = subprocess.Popen(
+        _elsewhere(machine, "own", to_json(owned)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert owner.stdout is not None
         handle = from_json(owner.stdout.readline(), Handle)
         guest = Guest(machine, handle)
         with guest.http:
             until(guest.healthy)
-            guest.until_simulating(guest.submit(method=Method.MPS))
-            workers = guest.workers
-            assert workers
     finally:
         owner.kill()
         owner.communicate()
-    until(lambda: not _named_after(vm.id))
-    until(lambda: not any(map(lives, workers)))
-    until(lambda: machine.inspect(handle).state is VMState.FAILED)
+    until(lambda: machine.inspect(handle).state is not VMState.RUNNING)
     machine.destroy(handle)
-    assert list((tmp_path / "home" / "vms").iterdir()) == []
+    assert vm.id not in machine.leftovers()
 
 
-def test_a_guest_that_is_killed_is_told_as_failed_and_can_be_started_again(
-    guest: Guest, machine: Runtime
-) -> None:
-    workers = guest.workers
-    os.kill(guest.pid, signal.SIGKILL)
-    until(lambda: machine.inspect(guest.handle).state is VMState.FAILED)
-    assert machine.inspect(guest.handle).reason
-    assert machine.stats(guest.handle).processes == 0
-    until(lambda: not any(map(lives, workers)))
-    again = Guest(machine, machine.start(guest.handle))
-    with again.http:
-        until(again.healthy)
-        assert again.works()
+def test_a_guest_that_is_killed_is_told_as_failed_and_can_be_started_again(machine: Runtime, vm: VM) -> None:
+    with running(machine, vm) as guest:
+        os.kill(guest.pid, signal.SIGKILL)
+        until(lambda: machine.inspect(guest.handle).state is VMState.FAILED)
+        assert machine.inspect(guest.handle).reason
+        assert machine.stats(guest.handle).processes == 0
+        assert _works_again(machine, machine.start(guest.handle))
 
 
-# Limits
+def test_one_that_rests_too_long_ends_by_itself_and_says_why(machine: Runtime) -> None:
+    with running(machine, make_vm(machine.name, memory=MEMORY, idle_stop=0.5)) as guest:
+        until(lambda: machine.inspect(guest.handle).state is VMState.STOPPED)
+        assert machine.inspect(guest.handle).reason == "it had no work for 500 ms"
+        assert LAST_WORDS in machine.logs(guest.handle)
 
 
-def test_the_memory_limit_is_seen_from_outside_and_from_inside(guest: Guest, machine: Runtime) -> None:
-    assert any(limit.startswith("memory: 700 MiB") for limit in machine.inspect(guest.handle).limits)
-    told = from_json(guest.http.get("/v1/capabilities").content, Capabilities)
-    assert told.memory == MEMORY
+# What some can do
 
 
-def test_a_run_that_wants_more_than_the_vm_has_fails_inside(guest: Guest, machine: Runtime) -> None:
-    status = guest.until_ended(guest.submit(method=Method.DENSITY_MATRIX))
-    assert status.error is not None
-    assert status.error.code == "out_of_memory"
-    assert machine.inspect(guest.handle).state is VMState.RUNNING
-    assert guest.works()
+def test_a_paused_one_stands_still_and_goes_on(machine: Runtime, vm: VM) -> None:
+    if not isinstance(machine, Pausable):
+        assert machine.capabilities().lacking[Power.PAUSE]
+        return
+    with running(machine, vm) as guest:
+        machine.pause(guest.handle)
+        machine.pause(guest.handle)
+        assert machine.inspect(guest.handle).state is VMState.PAUSED
+        before = machine.stats(guest.handle).cpu_seconds
+        time.sleep(0.3)
+        assert machine.stats(guest.handle).cpu_seconds - before < 0.1
+        machine.resume(guest.handle)
+        machine.resume(guest.handle)
+        assert machine.inspect(guest.handle).state is VMState.RUNNING
+        until(guest.healthy)
+        assert guest.works()
 
 
-def test_stats_tell_what_it_uses(guest: Guest, machine: Runtime) -> None:
-    assert guest.works()
-    stats = machine.stats(guest.handle)
-    assert 20 << 20 < stats.memory < MEMORY
-    assert stats.cpu_seconds > 0
-    assert stats.processes >= 2
+def test_a_snapshot_is_listed_restored_and_removed(machine: Runtime, vm: VM) -> None:
+    if not isinstance(machine, Snapshotting):
+        assert machine.capabilities().lacking[Power.SNAPSHOT]
+        return
+    with running(machine, vm) as guest:
+        assert list(machine.snapshots(guest.handle)) == []
+        machine.snapshot(guest.handle, "before")
+        assert list(machine.snapshots(guest.handle)) == ["before"]
+        assert guest.works()
+        machine.restore(guest.handle, "before")
+        assert _works_again(machine, guest.handle)
+        machine.remove_snapshot(guest.handle, "before")
+        machine.remove_snapshot(guest.handle, "before")
+        assert list(machine.snapshots(guest.handle)) == []
 
 
-def test_logs_tell_what_was_printed(guest: Guest, machine: Runtime) -> None:
-    guest.answer(guest.submit(method=Method.EXTENDED_STABILIZER))
-    until(lambda: "printed by native code" in machine.logs(guest.handle))
+def test_a_command_runs_inside(machine: Runtime, guest: Guest) -> None:
+    if not isinstance(machine, Executing):
+        assert machine.capabilities().lacking[Power.EXEC]
+        return
+    done = machine.execute(guest.handle, ["sh", "-c", "echo here; echo there >&2; exit 3"])
+    assert (done.status, done.output, done.errors) == (3, b"here\n", b"there\n")

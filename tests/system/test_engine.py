@@ -15,7 +15,7 @@ import pytest
 
 import qvirt
 from qvirt import Engine, QuantumBackend, QuantumJobResult, QuantumVMConfig
-from qvirt.errors import Conflict, DoesNotFit, NotFound, QvirtError, Unavailable, UsageError
+from qvirt.errors import Conflict, DoesNotFit, NotFound, QvirtError, Unavailable, Unsupported, UsageError
 
 BELL = {"num_qubits": 2, "gates": [{"type": "H", "qubits": [0]}, {"type": "CX", "qubits": [0, 1]}]}
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -112,8 +112,10 @@ def test_vms_are_listed_unique_and_gone_when_destroyed(tmp_path: Path) -> None:
     ("config", "error"),
     [
         (QuantumVMConfig("Bad Name"), UsageError),
-        (QuantumVMConfig("x", container_type="docker"), Unavailable),
-        (QuantumVMConfig("x", image="some/image"), UsageError),
+        (QuantumVMConfig("x", container_type="cloud"), UsageError),
+        (QuantumVMConfig("x", image="some/image"), Unsupported),
+        (QuantumVMConfig("x", volumes={"/data": "/tmp"}), Unsupported),
+        (QuantumVMConfig("x", ports={80: 80}), UsageError),
         (QuantumVMConfig("x", num_qubits=40), DoesNotFit),
     ],
 )

@@ -1,0 +1,388 @@
+"""What QEMU VMs alone promise, with real guests: copies of templates, their identities, no way out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from guest_images import lend
+from guests import Guest, circuit, make_vm, running, until
+
+from qvirt.errors import Conflict, NotFound, QvirtError, VMFailed
+from qvirt.model.order import MachineSize, OrderKind
+from qvirt.model.result import Result
+from qvirt.model.run import Method
+from qvirt.model.vm import VM, ImageForm, VMState
+from qvirt.model.wire import to_json
+from qvirt.paths import Paths
+from qvirt.runtimes.process import ProcessRuntime
+from qvirt.runtimes.qemu.process import QemuProcess, find_by_name
+from qvirt.runtimes.qemu.records import Records
+from qvirt.runtimes.qemu.runtime import QemuRuntime
+from qvirt.runtimes.qemu.warm import Templates
+
+MEMORY = 640 << 20
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return lend(ImageForm.QEMU, tmp_path / "home")
+
+
+@pytest.fixture
+def runtime(paths: Paths) -> QemuRuntime:
+    found = QemuRuntime(paths)
+    available = found.probe()
+    if not available.available:
+        pytest.skip(available.reason)
+    return found
+
+
+def qemu_vm(**spec: Any) -> VM:
+    return make_vm("qemu", **{"memory": MEMORY} | spec)
+
+
+@pytest.fixture
+def guest(runtime: QemuRuntime) -> Iterator[Guest]:
+    with running(runtime, qemu_vm()) as found:
+        yield found
+
+
+def how(guest: Guest) -> str:
+    """How the VM came to be."""
+    limits = guest.runtime.inspect(guest.handle).limits
+    return next(limit for limit in limits if limit.startswith("start: "))
+
+
+def run(guest: Guest, **options: Any) -> Result:
+    result = guest.ask(OrderKind.RUN, circuit(3, "h q; cx q[0],q[1]; t q[2]; h q[2];"), **options).result
+    assert result is not None
+    return result
+
+
+def until_the_clock_is_right(guest: Guest) -> None:
+    """By the header of the guest's web server, which looks at the clock once a second."""
+
+    def is_right() -> bool:
+        told = parsedate_to_datetime(guest.http.get("/health").headers["date"])
+        return abs(told.timestamp() - time.time()) < 2
+
+    until(is_right, patience=3)
+
+
+# Booting and copying
+
+
+def test_a_vm_that_boots_and_one_that_is_a_copy_count_as_a_process_vm_does(
+    runtime: QemuRuntime, tmp_path: Path
+) -> None:
+    counts = {}
+    for name, engine, spec in (
+        ("process", ProcessRuntime(Paths(tmp_path / "other")), {"memory": MEMORY}),
+        ("booted", runtime, {"memory": MEMORY, "warm": False}),
+        ("copy", runtime, {"memory": MEMORY}),
+    ):
+        with running(engine, make_vm(engine.name, **spec)) as guest:
+            counts[name] = {
+                each: run(guest, method=each, seed=7, shots=500).counts
+                for each in (Method.STATEVECTOR, Method.MPS, Method.DECISION_DIAGRAM)
+            }
+            if engine is runtime:
+                assert ("copy of" if name == "copy" else "booted (asked for)") in how(guest)
+    assert counts["booted"] == counts["process"]
+    assert counts["copy"] == counts["process"]
+
+
+def test_copies_are_vms_of_their_own(runtime: QemuRuntime, paths: Paths) -> None:
+    with running(runtime, qemu_vm()) as first, running(runtime, qemu_vm()) as second:
+        assert how(first) == how(second)
+        (template,) = paths.warm.glob(f"{how(first).split()[-1]}*/")
+        before = (template / "memory").stat().st_mtime_ns
+        tokens = [runtime.endpoint(guest.handle).token for guest in (first, second)]
+        assert len(set(tokens)) == 2
+        seeds = [run(guest).seed for guest in (first, second)]
+        assert None not in seeds
+        assert seeds[0] != seeds[1]
+        for guest in (first, second):
+            until_the_clock_is_right(guest)
+        strangers = [tokens[1], "x", Templates(paths)._read(template.name).token]  # type: ignore[union-attr]
+        for token in strangers:
+            answer = first.http.get("/v1/capabilities", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == 401
+        assert (template / "memory").stat().st_mtime_ns == before
+
+
+def test_a_copy_answers_its_first_circuit_at_once(runtime: QemuRuntime) -> None:
+    with running(runtime, qemu_vm()):
+        pass
+    began = time.monotonic()
+    with running(runtime, qemu_vm()) as guest:
+        assert run(guest, engine="aer").counts
+        # Loading Aer alone takes ten times as long without KVM.
+        assert time.monotonic() - began < 3
+
+
+def test_a_template_that_is_damaged_is_no_harm(runtime: QemuRuntime, tmp_path: Path, paths: Paths) -> None:
+    (paths.home / "warm").unlink()
+    with running(runtime, qemu_vm(spares=0)):
+        pass
+    for state in paths.warm.glob("*/state"):
+        state.write_bytes(os.urandom(1000))
+    with running(runtime, qemu_vm(spares=0)) as guest:
+        assert "the warm start failed" in how(guest)
+        assert run(guest, seed=1).counts
+
+
+# Confinement
+
+
+def test_the_process_has_no_privileges_and_says_so(guest: Guest, runtime: QemuRuntime) -> None:
+    status = Path(f"/proc/{guest.pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+    assert "NoNewPrivs:\t1" in status
+    assert re.search(r"CapEff:\t0+$", status, re.MULTILINE)
+    assert len(os.sched_getaffinity(guest.pid)) == 1
+    limits = " ".join(runtime.inspect(guest.handle).limits)
+    for word in ("memory: 640 MiB", "cpus: 1", "no way out", "filtered", "none can be gained", "accelerator"):
+        assert word in limits
+    listening = {
+        connection.laddr
+        for connection in psutil.Process(guest.pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert [address.ip for address in listening] == ["127.0.0.1"]
+
+
+PROBE = """#!/bin/busybox sh
+B=/bin/busybox
+$B mount -t devtmpfs dev /dev; $B mkdir -p /proc /sys; $B mount -t proc proc /proc
+for module in $($B cat /modules/order); do $B insmod /modules/$module.ko; done
+$B ip link set eth0 up; $B ip addr add 10.0.2.15/24 dev eth0; $B ip route add default via 10.0.2.2
+echo "probe: begins"
+for target in 10.0.2.2:PORT 127.0.0.1:PORT 10.0.2.3:53 HOST:PORT 192.0.2.1:80; do
+    echo x | $B timeout 4 $B nc -w 2 ${target%:*} ${target#*:} >/dev/null 2>&1 &&
+        echo "probe: reached $target"
+done
+echo "probe: ended"
+$B poweroff -f
+"""
+
+
+def test_there_is_no_way_out_of_the_guest(runtime: QemuRuntime, paths: Paths, tmp_path: Path) -> None:
+    """A first process of our own tries, in the same machine, to reach what listens on the host."""
+    with socket.create_server(("0.0.0.0", 0)) as listener, _address() as host:
+        program = PROBE.replace("PORT", str(listener.getsockname()[1])).replace("HOST", host)
+        vm = qemu_vm(warm=False)
+        handle = runtime.create(vm)
+        try:
+            records = Records(paths, "qemu", vm.id)
+            initrd = tmp_path / "initrd"
+            with initrd.open("wb") as file:
+                file.write(Path(records.machine.initrd).read_bytes())
+                file.write(cpio("init", program.encode()))
+            records.change(replace(records.machine, initrd=str(initrd)))
+            runtime.start(handle)
+            until(lambda: "probe: ended" in runtime.logs(handle))
+            assert "probe: begins" in runtime.logs(handle)
+            assert "reached" not in runtime.logs(handle)
+            listener.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                listener.accept()
+        finally:
+            runtime.destroy(handle)
+
+
+@contextmanager
+def _address() -> Iterator[str]:
+    """This machine's own on its first network, for what is not sent by it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            yield probe.getsockname()[0]
+        except OSError:
+            yield "127.0.0.1"
+
+
+def cpio(name: str, data: bytes) -> bytes:
+    """An archive of one executable file, as the kernel unpacks it over what the image's own has."""
+
+    def entry(name: str, mode: int, data: bytes) -> bytes:
+        fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
+
+    return entry(name, 0o100755, data) + entry("TRAILER!!!", 0, b"")
+
+
+# Faults
+
+
+def test_a_qemu_that_is_killed_is_told_with_the_signal(guest: Guest, runtime: QemuRuntime) -> None:
+    os.kill(guest.pid, signal.SIGKILL)
+    until(lambda: runtime.inspect(guest.handle).state is VMState.FAILED)
+    assert "SIGKILL" in (runtime.inspect(guest.handle).reason or "")
+    again = Guest(runtime, runtime.start(guest.handle))
+    with again.http:
+        until(again.healthy)
+        assert run(again).counts
+
+
+def test_a_port_that_was_taken_is_exchanged(runtime: QemuRuntime, paths: Paths) -> None:
+    vm = qemu_vm()
+    handle = runtime.create(vm)
+    try:
+        before = Records(paths, "qemu", vm.id).port
+        with socket.create_server(("127.0.0.1", before)):
+            runtime.start(handle)
+            assert Records(paths, "qemu", vm.id).port != before
+            with httpx.Client(base_url=runtime.endpoint(handle).url or "") as http:
+                assert http.get("/health").status_code == 200
+    finally:
+        runtime.destroy(handle)
+
+
+def test_a_guest_that_runs_out_of_memory_says_so_and_the_host_is_unharmed(guest: Guest) -> None:
+    """The service is told that it has more than there is, so that nothing stops it but the kernel."""
+    guest.http.put("/v1/machine", content=to_json(MachineSize(8 << 30, 1)))
+    order = guest.submit(circuit(27, "h q; t q; h q;"), engine="aer", method=Method.STATEVECTOR)
+    status = guest.until_ended(order)
+    assert status.error is not None
+    assert status.error.code == "out_of_memory", status.error
+    assert psutil.Process(guest.pid).memory_info().rss < MEMORY + (600 << 20)
+    guest.http.put("/v1/machine", content=to_json(MachineSize(MEMORY, 1)))
+    assert run(guest, seed=1).counts
+
+
+def test_an_image_that_is_gone_is_told(runtime: QemuRuntime, paths: Paths) -> None:
+    vm = qemu_vm()
+    handle = runtime.create(vm)
+    try:
+        records = Records(paths, "qemu", vm.id)
+        records.change(replace(records.machine, disk="/nowhere/disk"))
+        with pytest.raises(VMFailed, match="/nowhere/disk"):
+            runtime.start(handle)
+        assert runtime.inspect(handle).state is VMState.STOPPED
+    finally:
+        runtime.destroy(handle)
+
+
+def test_a_kernel_that_is_none_is_told_with_qemu_s_words(
+    runtime: QemuRuntime, paths: Paths, tmp_path: Path
+) -> None:
+    vm = qemu_vm(warm=False)
+    handle = runtime.create(vm)
+    try:
+        (tmp_path / "kernel").write_bytes(b"no kernel")
+        records = Records(paths, "qemu", vm.id)
+        records.change(replace(records.machine, kernel=str(tmp_path / "kernel")))
+        with pytest.raises(VMFailed, match="kernel"):
+            runtime.start(handle)
+    finally:
+        runtime.destroy(handle)
+
+
+def test_a_process_whose_folder_is_gone_is_found_and_ended(runtime: QemuRuntime, paths: Paths) -> None:
+    vm = qemu_vm()
+    handle = runtime.create(vm)
+    try:
+        runtime.start(handle)
+        shutil.rmtree(paths.vm(vm.id))
+        assert list(runtime.leftovers()) == [vm.id]
+        runtime.destroy(runtime.leftovers()[vm.id])
+        until(lambda: not list(find_by_name(paths)))
+        assert runtime.leftovers() == {}
+    finally:
+        QemuProcess(paths, vm.id).end(0)
+        runtime.destroy(handle)
+
+
+# Life
+
+
+def test_the_time_to_live_ends_it(runtime: QemuRuntime) -> None:
+    vm = qemu_vm(ttl=20.0)
+    with running(runtime, vm) as guest:
+        assert "lifetime" in how(guest)
+        until(lambda: runtime.inspect(guest.handle).state is VMState.STOPPED)
+        assert runtime.inspect(guest.handle).reason == "its time to live is over"
+        assert time.time() - vm.created > 19
+
+
+def test_environment_variables_reach_the_guest(runtime: QemuRuntime) -> None:
+    with running(runtime, qemu_vm(environment={"PYTHONWARNINGS": "nonsense"})) as guest:
+        assert "'nonsense'" in runtime.logs(guest.handle)
+
+
+def test_stop_presses_the_power_button(guest: Guest, runtime: QemuRuntime) -> None:
+    runtime.stop(guest.handle, timeout=30.0)
+    assert "Power down" in runtime.logs(guest.handle)
+    assert runtime.inspect(guest.handle).state is VMState.STOPPED
+
+
+def test_pausing_stops_time_and_resuming_sets_the_clock(guest: Guest, runtime: QemuRuntime) -> None:
+    runtime.pause(guest.handle)
+    assert runtime.inspect(guest.handle).state is VMState.PAUSED
+    with pytest.raises(httpx.TimeoutException):
+        guest.http.get("/health", timeout=0.5)
+    before = runtime.stats(guest.handle).cpu_seconds
+    time.sleep(3)
+    assert runtime.stats(guest.handle).cpu_seconds - before < 0.5
+    runtime.resume(guest.handle)
+    assert runtime.inspect(guest.handle).state is VMState.RUNNING
+    until_the_clock_is_right(guest)
+
+
+def test_a_snapshot_brings_memory_back(guest: Guest, runtime: QemuRuntime) -> None:
+    kept = guest.submit(circuit(), engine="stim")
+    guest.answer(kept)
+    runtime.snapshot(guest.handle, "one")
+    assert runtime.snapshots(guest.handle) == ["one"]
+    lost = guest.submit(circuit(), engine="stim")
+    guest.answer(lost)
+    for stopped in (False, True):
+        if stopped:
+            runtime.stop(guest.handle, timeout=0)
+        runtime.restore(guest.handle, "one")
+        again = Guest(runtime, guest.handle)
+        with again.http:
+            assert again.http.get(f"/v1/jobs/{kept}").status_code == 200
+            assert again.http.get(f"/v1/jobs/{lost}").status_code == 404
+            until_the_clock_is_right(again)
+            assert run(again, seed=1).counts
+    runtime.remove_snapshot(guest.handle, "one")
+    assert runtime.snapshots(guest.handle) == []
+    with pytest.raises(NotFound):
+        runtime.restore(guest.handle, "one")
+
+
+def test_it_is_resized_while_it_is_stopped(guest: Guest, runtime: QemuRuntime) -> None:
+    spec = replace(Records(runtime._paths, "qemu", guest.handle.vm).machine.spec, memory=MEMORY + (64 << 20))
+    with pytest.raises(Conflict):
+        runtime.resize(guest.handle, spec)
+    runtime.stop(guest.handle, timeout=0)
+    runtime.resize(guest.handle, spec)
+    runtime.start(guest.handle)
+    assert any("704 MiB" in limit for limit in runtime.inspect(guest.handle).limits)
+
+
+def test_the_console_can_be_read(guest: Guest, runtime: QemuRuntime) -> None:
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(runtime.console(guest.handle)))
+        line.settimeout(30)
+        with pytest.raises(QvirtError):
+            runtime.resize(guest.handle, qemu_vm().spec)  # it runs still
+        QemuProcess(runtime._paths, guest.handle.vm)._press_power_button()
+        assert b"Power down" in b"".join(iter(lambda: line.recv(4096), b""))
