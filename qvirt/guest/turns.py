@@ -26,13 +26,13 @@ FIRST_TURN = 0.008
 
 
 class _Runner:
-    def __init__(self, candidate: Candidate, prepare: Callable[[], Program]) -> None:
+    def __init__(self, candidate: Candidate, prepare: Callable[[], Program], turn: float) -> None:
         self.candidate = candidate
         self.left = 0.0
         """Seconds that it would take at its last pace; one that has not begun goes first."""
         self.program: Program | None = None
         self._prepare = prepare
-        self._turn = FIRST_TURN
+        self._turn = turn
 
     def take_turn(self, longest: float) -> bool:
         """True when it is done. Raises what its program raises."""
@@ -58,7 +58,8 @@ def first_done(
     Raises GaveUp when the budget is spent; where all have failed, what the last of them raised.
     """
     started = time.perf_counter()
-    runners = [_Runner(candidate, make) for candidate, make in prepare.items()]
+    turn = FIRST_TURN if len(prepare) > 1 else PROGRESS_SECONDS
+    runners = [_Runner(candidate, make, turn) for candidate, make in prepare.items()]
     longest = PROGRESS_SECONDS if budget is None else min(PROGRESS_SECONDS, budget / 4)
     while True:
         runner = min(runners, key=lambda each: each.left)

@@ -14,7 +14,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -107,7 +107,7 @@ class Worker:
             with suppress(Exception):
                 facts = self._load(work.source).facts
                 able = (c for c in engine.candidates() if engine.supports(c, facts, work.options) is None)
-                self._run(work, (next(able),))
+                self._run(work, (next(able),), _unheard)
 
     def _answer(self, request: Request) -> Reply:
         try:
@@ -124,7 +124,7 @@ class Worker:
         if isinstance(request, Choose):
             return self._choose(request)
         if isinstance(request, Attempt):
-            return self._run(request.work, request.candidates)
+            return self._run(request.work, request.candidates, self._tell)
         if isinstance(request, Draw):
             from qvirt.circuits import draw
 
@@ -145,9 +145,17 @@ class Worker:
         if only is None:
             return planned
         self._channel.send(planned)
-        return self._run(work, (only,))
+        return self._run(work, (only,), self._tell)
 
-    def _run(self, work: Work, candidates: tuple[Candidate, ...]) -> Done:
+    def _tell(self, fraction: float | None) -> None:
+        self._channel.send(Progressed(fraction))
+
+    def _run(
+        self,
+        work: Work,
+        candidates: tuple[Candidate, ...],
+        tell: Callable[[float | None], None],
+    ) -> Done:
         from qvirt.guest.results import result
         from qvirt.guest.turns import first_done
         from qvirt.simulators.choice import prepare
@@ -167,7 +175,7 @@ class Worker:
                 for each, workload in workloads.items()
             },
             work.limits.seconds,
-            lambda fraction: self._channel.send(Progressed(fraction)),
+            tell,
         )
         outcome = program.result()
         peak = max(0, confine.peak_memory() - base)
@@ -178,9 +186,7 @@ class Worker:
     def _calibrate(self, request: Calibrate) -> Calibrated:
         from qvirt.methods.calibration import calibrate
 
-        return Calibrated(
-            calibrate(request.limits, lambda fraction: self._channel.send(Progressed(fraction)))
-        )
+        return Calibrated(calibrate(request.limits, self._tell))
 
     def _load(self, source: CircuitSource) -> Loaded:
         from qvirt.circuits import load
@@ -189,6 +195,10 @@ class Worker:
             self._loaded = None
             self._loaded = (source, load(source))
         return self._loaded[1]
+
+
+def _unheard(fraction: float | None) -> None:
+    """Nobody has asked for a warm-up, so nobody is told of it."""
 
 
 def _only_attempt(plan: Plan) -> Candidate | None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from qvirt.errors import EngineFailed, OutOfMemory
-from qvirt.guest.worker import _failure, _only_attempt
+from qvirt.guest import turns
+from qvirt.guest.worker import Worker, _failure, _only_attempt
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate, Plan, Stage
 from qvirt.model.run import Method, Precision
@@ -28,6 +30,19 @@ def test_a_plan_with_one_way_only_is_carried_out_at_once() -> None:
 )
 def test_any_other_plan_is_for_the_guest_to_carry_out(stages: tuple[Stage, ...]) -> None:
     assert _only_attempt(replace(PLAN, stages=stages)) is None
+
+
+def test_a_warm_up_says_nothing_however_slow_an_engine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said unasked would be taken for the answer to the next request."""
+
+    class Channel:
+        sent: ClassVar[list[object]] = []
+        asked = staticmethod(lambda: False)
+        send = sent.append
+
+    monkeypatch.setattr(turns, "PROGRESS_SECONDS", 1e-6)
+    Worker(Channel()).warm_up()  # type: ignore[arg-type]
+    assert Channel.sent == []
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
