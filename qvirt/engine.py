@@ -27,8 +27,8 @@ from qvirt import settings
 from qvirt.errors import DoesNotFit, Unavailable, UsageError
 from qvirt.host.bench import AUTO, Request, Row, bench
 from qvirt.host.host import Host
-from qvirt.host.specs import Wanted
 from qvirt.host.loop import Finished
+from qvirt.host.specs import Wanted
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.hardware import Backend, Hardware
 from qvirt.model.job import JobState

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
 
-from qvirt.errors import Conflict, NotFound, QvirtError, Unsupported, VMFailed
+from qvirt.errors import Conflict, NotFound, QvirtError, Unavailable, Unsupported, VMFailed
 from qvirt.host import owner
 from qvirt.host.guests import Guest
 from qvirt.host.locks import locked
@@ -234,12 +234,11 @@ class VMs:
         kept = {vm.id for vm in self.all()} & {vm.id for vm in self._store.vms()}
         removed += [vm.spec.name for vm in before if vm.id not in kept]
         for runtime in runtimes:
-            if not runtime.probe().available:
-                continue
-            for vm_id, handle in runtime.leftovers().items():
-                if vm_id not in kept:
-                    runtime.destroy(handle)
-                    removed.append(f"{runtime.name} VM {vm_id}")
+            with suppress(Unavailable):
+                for vm_id, handle in runtime.leftovers().items():
+                    if vm_id not in kept:
+                        runtime.destroy(handle)
+                        removed.append(f"{runtime.name} VM {vm_id}")
         return removed
 
     def explain(self, vm: VM, error: QvirtError) -> QvirtError:
@@ -271,7 +270,11 @@ class VMs:
         with self.changing(vm) as runtime:
             if not vm.spec.restarts_after(vm.restarts, failed=found.state is VMState.FAILED):
                 return self._put(vm, state=found.state, reason=found.reason)
-            handle = runtime.start(runtime.create(vm))
+            try:
+                handle = runtime.start(runtime.create(vm))
+            except QvirtError as error:
+                reason = f"{found.reason}; not restarted: {error.message}"
+                return self._put(vm, state=found.state, reason=reason)
             reason = f"restarted: {found.reason}"
             return self._put(
                 vm, handle=handle, state=VMState.RUNNING, reason=reason, restarts=vm.restarts + 1

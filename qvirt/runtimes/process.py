@@ -90,7 +90,7 @@ class ProcessRuntime:
         for lacking, asked in (("image", vm.spec.image), ("volumes", vm.spec.volumes)):
             if asked:
                 raise Unsupported(
-                    f"a process VM has no {lacking}: it is this installation of qvirt, on this machine's files",
+                    f"a process VM has no {lacking}: it is this very qvirt, on this machine's files",
                     hint="leave that out, or use the docker runtime",
                 )
         folder = self._paths.vm(vm.id)

@@ -326,10 +326,14 @@ def test_a_guest_that_is_killed_is_told_as_failed_and_can_be_started_again(machi
 
 
 def test_one_that_rests_too_long_ends_by_itself_and_says_why(machine: Runtime) -> None:
-    with running(machine, make_vm(machine.name, memory=MEMORY, idle_stop=0.5)) as guest:
-        until(lambda: machine.inspect(guest.handle).state is VMState.STOPPED)
-        assert machine.inspect(guest.handle).reason == "it had no work for 500 ms"
-        assert LAST_WORDS in machine.logs(guest.handle)
+    handle = machine.create(make_vm(machine.name, memory=MEMORY, idle_stop=0.5))
+    try:
+        machine.start(handle)
+        until(lambda: machine.inspect(handle).state is VMState.STOPPED)
+        assert machine.inspect(handle).reason == "it had no work for 500 ms"
+        assert LAST_WORDS in machine.logs(handle)
+    finally:
+        machine.destroy(handle)
 
 
 # What some can do

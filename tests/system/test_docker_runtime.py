@@ -24,7 +24,7 @@ from qvirt.model.run import Method
 from qvirt.model.vm import VM, Handle, Power, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths, default_home
-from qvirt.runtimes.docker import DockerRuntime, options, share
+from qvirt.runtimes.docker import DockerRuntime, options, record, share
 from qvirt.runtimes.docker.engine import Engine
 
 IMAGES = default_home() / "images"
@@ -602,7 +602,7 @@ def test_what_is_left_behind_is_found_by_its_labels(runtime: DockerRuntime, tmp_
 def test_a_container_whose_files_are_gone_is_made_anew(runtime: DockerRuntime, tmp_path: Path) -> None:
     vm = _vm(tmp_path)
     with running(runtime, vm) as guest:
-        runtime._remove_files(vm.id)
+        record.remove(Paths(tmp_path / "home"), vm.id)
         with pytest.raises(VMFailed, match="is gone"):
             runtime.endpoint(guest.handle)
         _again(runtime, vm, guest.handle)

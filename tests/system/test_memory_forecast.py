@@ -6,7 +6,6 @@ In one that has, a small state finds room in what the last one left, and its pea
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from secrets import token_hex
 
 import pytest

@@ -89,6 +89,14 @@ def test_verify_finds_changed_bytes(paths: Paths) -> None:
         catalogue.verify(image)
 
 
+def test_verify_looks_at_the_forms_that_are_asked_for(paths: Paths) -> None:
+    image = put(paths, OLD, ImageForm.DOCKER, ImageForm.QEMU)
+    image.disk.write_bytes(b"x")
+    Catalogue(paths).verify(image, [ImageForm.DOCKER])
+    with pytest.raises(Conflict, match=r"disk\.erofs"):
+        Catalogue(paths).verify(image, [ImageForm.QEMU])
+
+
 def test_a_second_form_joins_the_first(paths: Paths) -> None:
     put(paths, OLD, ImageForm.QEMU)
     image = put(paths, OLD, ImageForm.DOCKER)

@@ -11,7 +11,7 @@ import pytest
 from qvirt.model.vm import VMSpec, VMState
 from qvirt.runtimes.contract import Inspection
 from qvirt.runtimes.docker.inspection import held, inspection
-from qvirt.runtimes.docker.options import Wanted
+from qvirt.runtimes.docker.record import Wanted
 
 SPEC = VMSpec("lab", "docker", memory=1 << 30)
 RUNS = Wanted(SPEC, owned=False, created=0.0, started=True)

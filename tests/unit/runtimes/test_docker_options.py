@@ -11,7 +11,8 @@ from qvirt.images.catalogue import Image
 from qvirt.model.vm import ImageForm, VMSpec
 from qvirt.paths import Paths
 from qvirt.runtimes.docker.facts import Facts
-from qvirt.runtimes.docker.options import Wanted, configuration, home_label, update
+from qvirt.runtimes.docker.options import configuration, home_label, update
+from qvirt.runtimes.docker.record import Wanted
 
 IMAGE = Image(
     "abc" * 20,
