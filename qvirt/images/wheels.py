@@ -67,7 +67,7 @@ def install_wheels(wanted: Definition, target: Target, house: Path, into: Path, 
     """The SHA-256 of the wheels, by name. Raises Unavailable naming what ``house`` does not have."""
     asked, _ = requirements(wanted, target.python)
     options = ["--no-index", "--find-links", str(house), "--target", str(into), "--upgrade", "--no-compile"]
-    # `pip install` asks the Python that runs it, whatever --python-version says; the download has asked right.
+    # `pip install` asks the Python that runs it, whatever --python-version says: the download asked right.
     options.append("--ignore-requires-python")
     for arguments in asked:
         _pip("install", [*options, *target.arguments(), *arguments], log)

@@ -32,7 +32,7 @@ BY_METHOD = {
 }
 
 SURE = 5.0
-"""Seconds that a sure method is said to take; a gamble is tried for a tenth of it."""
+"""Seconds that a sure method is said to take; a gamble is tried for a quarter of it."""
 
 Scenario = dict[Method, tuple[str, float, bool]]
 """What each method does, the seconds that it is said to take, and whether that is certain."""
@@ -92,7 +92,7 @@ class RehearsalProgram:
 
 class RehearsalSimulator:
     name = "rehearsal"
-    stops_by_itself: frozenset[Method] = frozenset()
+    stops_by_itself: frozenset[Method] = frozenset({Method.MPS})
 
     def version(self) -> str | None:
         return "1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,17 +27,17 @@ from qvirt.runtimes.qemu.records import Records
 MEMORY = 640 << 20
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return lend(ImageForm.QEMU, tmp_path / "home")
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    return lend(ImageForm.QEMU, tmp_path_factory.mktemp("libvirt") / "home")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runtime(paths: Paths) -> LibvirtRuntime:
     found = LibvirtRuntime(paths)
     available = found.probe()
     if not available.available:
-        pytest.skip(available.reason)
+        pytest.skip(f"libvirt: {available.reason}")
     return found
 
 
@@ -44,8 +45,9 @@ def libvirt_vm(**spec: Any) -> VM:
     return make_vm("libvirt", **{"memory": MEMORY} | spec)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def guest(runtime: LibvirtRuntime) -> Iterator[Guest]:
+    """To be left running: a boot takes its time."""
     with running(runtime, libvirt_vm()) as found:
         yield found
 
@@ -60,25 +62,22 @@ def until_the_clock_is_right(guest: Guest) -> None:
     until(is_right, patience=3)
 
 
-def test_it_is_a_domain_that_counts_as_a_process_vm_does_and_leaves_no_trace(
-    runtime: LibvirtRuntime, tmp_path: Path
+def test_it_is_a_domain_that_counts_as_a_process_vm_does(
+    guest: Guest, runtime: LibvirtRuntime, tmp_path: Path
 ) -> None:
-    counts = []
-    vm = libvirt_vm()
-    for engine, each in ((ProcessRuntime(Paths(tmp_path / "other")), make_vm()), (runtime, vm)):
-        with running(engine, each) as guest:
-            source = circuit(3, "h q; cx q[0],q[1]; t q[2]; h q[2];")
-            result = guest.ask(OrderKind.RUN, source, engine="aer", seed=7, shots=500).result
-            assert result is not None
-            counts.append(result.counts)
-            if engine is runtime:
-                domain = find(connect(default_uri()), vm.id)
-                assert domain is not None
-                assert (domain.name(), domain.isActive()) == (name_of(vm.id), 1)
-                assert list(runtime.leftovers()) == [vm.id]
-    assert counts[0] == counts[1]
-    assert find(connect(default_uri()), vm.id) is None
-    assert runtime.leftovers() == {}
+    source = circuit(3, "h q; cx q[0],q[1]; t q[2]; h q[2];")
+    with running(ProcessRuntime(Paths(tmp_path)), make_vm()) as process:
+        results = [
+            each.ask(OrderKind.RUN, source, engine="aer", seed=7, shots=500).result
+            for each in (guest, process)
+        ]
+    assert results[0] is not None
+    assert results[1] is not None
+    assert results[0].counts == results[1].counts
+    domain = find(connect(default_uri()), guest.handle.vm)
+    assert domain is not None
+    assert (domain.name(), domain.isActive()) == (name_of(guest.handle.vm), 1)
+    assert guest.handle.vm in runtime.leftovers()
 
 
 def test_what_holds_is_told(guest: Guest, runtime: LibvirtRuntime) -> None:
@@ -87,31 +86,6 @@ def test_what_holds_is_told(guest: Guest, runtime: LibvirtRuntime) -> None:
     assert found.pid is not None
     for word in ("memory: 640 MiB", "cpus: 1", "no way out", "filtered", "accelerator", "libvirt: qemu"):
         assert word in limits
-
-
-def test_a_domain_that_is_destroyed_behind_our_back_is_told_and_one_that_is_undefined_is_made_again(
-    guest: Guest, runtime: LibvirtRuntime
-) -> None:
-    domain = find(connect(default_uri()), guest.handle.vm)
-    assert domain is not None
-    domain.destroy()
-    found = runtime.inspect(guest.handle)
-    assert (found.state, found.reason) == (VMState.FAILED, "its domain has ended")
-    domain.undefine()
-    assert runtime.inspect(guest.handle).reason == "its domain is gone"
-    runtime.start(guest.handle)
-    again = Guest(runtime, guest.handle)
-    with again.http:
-        until(again.healthy)
-
-
-def test_a_domain_whose_folder_is_gone_is_found_and_removed(
-    guest: Guest, runtime: LibvirtRuntime, paths: Paths
-) -> None:
-    (paths.vm_hypervisor(guest.handle.vm, "libvirt")).unlink()
-    (handle,) = runtime.leftovers().values()
-    runtime.destroy(handle)
-    assert find(connect(default_uri()), guest.handle.vm) is None
 
 
 def test_another_state_directory_is_left_alone(guest: Guest, tmp_path: Path) -> None:
@@ -147,18 +121,35 @@ def test_a_snapshot_brings_memory_back(guest: Guest, runtime: LibvirtRuntime) ->
         runtime.restore(guest.handle, "one")
 
 
-def test_it_is_resized_while_it_is_stopped(guest: Guest, runtime: LibvirtRuntime, paths: Paths) -> None:
-    spec = replace(Records(paths, "libvirt", guest.handle.vm).machine.spec, memory=MEMORY + (64 << 20))
-    with pytest.raises(Conflict):
-        runtime.resize(guest.handle, spec)
-    runtime.stop(guest.handle, timeout=0)
-    runtime.resize(guest.handle, spec)
-    domain = find(connect(default_uri()), guest.handle.vm)
-    assert domain is not None
-    assert domain.maxMemory() == (MEMORY >> 10) + (64 << 10)
+def test_what_is_done_behind_our_back_is_told_and_mended(runtime: LibvirtRuntime, paths: Paths) -> None:
+    """Destroyed: told. Undefined: made again by ``start``. Without its folder: found and removed."""
+    with running(runtime, libvirt_vm()) as guest:
+        domain = find(connect(default_uri()), guest.handle.vm)
+        assert domain is not None
+        domain.destroy()
+        found = runtime.inspect(guest.handle)
+        assert (found.state, found.reason) == (VMState.FAILED, "its domain has ended")
+        domain.undefine()
+        assert runtime.inspect(guest.handle).reason == "its domain is gone"
+        runtime.start(guest.handle)
+        assert runtime.inspect(guest.handle).state is VMState.RUNNING
+        shutil.rmtree(paths.vm(guest.handle.vm))
+        runtime.destroy(runtime.leftovers()[guest.handle.vm])
+        assert find(connect(default_uri()), guest.handle.vm) is None
+        assert guest.handle.vm not in runtime.leftovers()
 
 
-def test_stop_presses_the_power_button(guest: Guest, runtime: LibvirtRuntime) -> None:
-    runtime.stop(guest.handle, timeout=30.0)
-    assert "Power down" in runtime.logs(guest.handle)
-    assert runtime.inspect(guest.handle).state is VMState.STOPPED
+def test_stop_presses_the_power_button_and_what_is_stopped_can_be_resized(
+    runtime: LibvirtRuntime, paths: Paths
+) -> None:
+    with running(runtime, libvirt_vm()) as guest:
+        larger = replace(Records(paths, "libvirt", guest.handle.vm).machine.spec, memory=MEMORY + (64 << 20))
+        with pytest.raises(Conflict):
+            runtime.resize(guest.handle, larger)
+        runtime.stop(guest.handle, timeout=30.0)
+        assert "Power down" in runtime.logs(guest.handle)
+        assert runtime.inspect(guest.handle).state is VMState.STOPPED
+        runtime.resize(guest.handle, larger)
+        domain = find(connect(default_uri()), guest.handle.vm)
+        assert domain is not None
+        assert domain.maxMemory() == (MEMORY >> 10) + (64 << 10)

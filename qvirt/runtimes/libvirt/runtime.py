@@ -187,13 +187,22 @@ class LibvirtRuntime:
     # Powers
 
     def pause(self, handle: Handle) -> None:
+        import libvirt
+
         with self._failures(handle, "pause"):
-            self._domain(handle.vm).suspend()
+            domain = self._domain(handle.vm)
+            if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+                domain.suspend()
 
     def resume(self, handle: Handle) -> None:
         """The guest's clock stood still: it is set again where the guest answers at once."""
+        import libvirt
+
         with self._failures(handle, "resume"):
-            self._domain(handle.vm).resume()
+            domain = self._domain(handle.vm)
+            if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+                return
+            domain.resume()
         self._set_clock(handle.vm)
 
     def resize(self, handle: Handle, spec: VMSpec) -> Handle:

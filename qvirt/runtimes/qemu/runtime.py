@@ -162,6 +162,8 @@ class QemuRuntime:
     def resume(self, handle: Handle) -> None:
         """The guest's clock stood still: it is set again where the guest answers at once."""
         with self._process(handle.vm).monitor() as monitor:
+            if monitor.status not in PAUSED:
+                return
             monitor.execute("cont")
         with suppress(VMFailed):
             self._tell_identity(handle.vm, CLOCK_SECONDS)
