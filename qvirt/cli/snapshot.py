@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvirt.cli import options as option
-from qvirt.cli import output
+from qvirt.cli import output, vm_options
 from qvirt.errors import StateError, UsageError
 from qvirt.units import parse_seconds
 
@@ -23,9 +23,6 @@ app = typer.Typer(
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The snapshot's name.")]
 NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="The new VM's name.")]
-TimeoutOption = Annotated[
-    str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the guest.")
-]
 
 
 @app.command()
@@ -73,7 +70,7 @@ def restore(
         str | None, typer.Option("--into", metavar="NEW", help="Make a new VM of it instead.")
     ] = None,
     runtime: option.RuntimeOption = None,
-    timeout: TimeoutOption = "120s",
+    timeout: vm_options.TimeoutOption = "120s",
     quiet: option.QuietOption = False,
 ) -> None:
     """Bring a VM back to a snapshot; with --into make a new one of it, on any runtime."""
@@ -105,7 +102,7 @@ def clone(
     vm: option.VMArgument,
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
-    timeout: TimeoutOption = "120s",
+    timeout: vm_options.TimeoutOption = "120s",
 ) -> None:
     """Make another VM like one that there is, on the same runtime or another."""
     from qvirt.cli.session import opened_host
@@ -143,7 +140,7 @@ def import_vm(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `qvirt vm export` wrote.")],
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
-    timeout: TimeoutOption = "120s",
+    timeout: vm_options.TimeoutOption = "120s",
 ) -> None:
     """Make a VM from an exported file, on any runtime."""
     from qvirt.host.snapshots import load

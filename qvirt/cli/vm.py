@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvirt.cli import options as option
-from qvirt.cli import output, snapshot, vm_inside, vm_look
+from qvirt.cli import output, snapshot, vm_inside, vm_look, vm_options
 from qvirt.errors import QvirtError, UsageError
-from qvirt.model.run import Method, Precision
 from qvirt.units import parse_bytes, parse_seconds, show_seconds
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ vm_look.add_to(app)
 vm_inside.add_to(app)
 snapshot.add_to(app)
 
-TimeoutOption = Annotated[
-    str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the guest.")
-]
 VMsArgument = Annotated[
     list[str], typer.Argument(metavar="VM", help="Names or ids.", autocompletion=option.complete_vm)
 ]
@@ -38,46 +34,25 @@ VMsArgument = Annotated[
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_' and '-'.")],
+    name: vm_options.NameArgument,
     template: option.TemplateOption = None,
     runtime: option.RuntimeOption = None,
-    qubits: Annotated[
-        int | None, typer.Option("--qubits", "-q", min=1, help="Give the memory that so many need.")
-    ] = None,
-    memory: Annotated[
-        str | None, typer.Option("--memory", "-m", metavar="SIZE", help="For all in it: 512m, 8g.")
-    ] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, help="How many CPUs it may use. [default: 1]")] = None,
-    method: Annotated[Method | None, typer.Option(help="Used where a run names none.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Used where a run names none.")] = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Give it the GPUs of this machine.")] = False,
-    ttl: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Destroy it this long after its creation: 2h.")
-    ] = None,
-    idle_stop: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop it after this long without work: 30m.")
-    ] = None,
-    restart: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="no, always or on-failure:N. [default: no]")
-    ] = None,
-    spares: Annotated[
-        int | None, typer.Option(min=0, max=8, help="Warm workers kept beside the one. [default: 1]")
-    ] = None,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="K=V", help="Set in the guest. Repeatable.")
-    ] = None,
-    volume: Annotated[
-        list[str] | None,
-        typer.Option("--volume", metavar="HERE:THERE", help="Show a folder in it, read-only. Repeatable."),
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option(metavar="ID", help="Of `qvirt image list`. [default: the current one]")
-    ] = None,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Boot it, even where it could be a warm copy.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Come back when the guest answers.")] = True,
-    timeout: TimeoutOption = "120s",
+    qubits: vm_options.QubitsOption = None,
+    memory: vm_options.MemoryOption = None,
+    cpus: vm_options.CpusOption = None,
+    method: vm_options.MethodOption = None,
+    precision: vm_options.PrecisionOption = None,
+    gpu: vm_options.GpuOption = False,
+    ttl: vm_options.TtlOption = None,
+    idle_stop: vm_options.IdleOption = None,
+    restart: vm_options.RestartOption = None,
+    spares: vm_options.SparesOption = None,
+    env: vm_options.EnvironmentOption = None,
+    volume: vm_options.VolumeOption = None,
+    image: vm_options.ImageOption = None,
+    cold: vm_options.ColdOption = False,
+    wait: vm_options.WaitOption = True,
+    timeout: vm_options.TimeoutOption = "120s",
     format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
@@ -143,7 +118,9 @@ app.command("rm", hidden=True)(destroy)
 
 
 @app.command()
-def start(vms: VMsArgument, timeout: TimeoutOption = "120s", quiet: option.QuietOption = False) -> None:
+def start(
+    vms: VMsArgument, timeout: vm_options.TimeoutOption = "120s", quiet: option.QuietOption = False
+) -> None:
     """Start VMs that are stopped or have failed."""
     patience = parse_seconds(timeout)
     _each(vms, lambda host, vm: host.vms.start(vm, patience), "started", quiet)
@@ -161,7 +138,9 @@ def stop(
 
 
 @app.command()
-def restart(vms: VMsArgument, timeout: TimeoutOption = "120s", quiet: option.QuietOption = False) -> None:
+def restart(
+    vms: VMsArgument, timeout: vm_options.TimeoutOption = "120s", quiet: option.QuietOption = False
+) -> None:
     """Stop VMs and start them again."""
     patience = parse_seconds(timeout)
     _each(
@@ -187,8 +166,8 @@ def resume(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
 @app.command()
 def resize(
     vm: option.VMArgument,
-    memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="SIZE", help="512m, 8g.")] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, help="How many CPUs it may use.")] = None,
+    memory: vm_options.MemoryOption = None,
+    cpus: vm_options.CpusOption = None,
     quiet: option.QuietOption = False,
 ) -> None:
     """Give a VM other limits, while it runs where its runtime can."""
@@ -215,7 +194,7 @@ def rename(
 
 
 @app.command()
-def wait(vm: option.VMArgument, timeout: TimeoutOption = "120s") -> None:
+def wait(vm: option.VMArgument, timeout: vm_options.TimeoutOption = "120s") -> None:
     """Come back when the guest of a VM answers."""
     from qvirt.cli.session import opened_host
 
