@@ -44,9 +44,10 @@ def rehearsal(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(ENGINES), str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
-def make_vm(runtime: str = "process", **spec: Any) -> VM:
+def make_vm(runtime: str = "process", *, owner: str | None = "the tests", **spec: Any) -> VM:
+    """One that ends with the tests, even where they are killed."""
     given = {"memory": 1 << 30, "cpus": 1, "spares": 0} | spec
-    return VM(token_hex(6), VMSpec("test", runtime, **given), VMState.STARTING, time.time())
+    return VM(token_hex(6), VMSpec("test", runtime, **given), VMState.STARTING, time.time(), owner=owner)
 
 
 def offspring(pid: int) -> list[psutil.Process]:

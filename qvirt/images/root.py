@@ -20,7 +20,7 @@ STAGE2 = "usr/lib/qvirt/stage2"
 FOLDERS = ("dev", "proc", "sys", "run/qvirt", "tmp", "root", "etc", "bin", "usr/lib/qvirt")
 
 MERGED = ("bin", "lib", "lib64", "sbin")
-"""Links to those under usr/ in newer releases, where base-files has them; no package here depends on it."""
+"""Links to those under usr/, as every release has them; not every package knows that."""
 
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
@@ -42,12 +42,13 @@ def unpack(archive: Path, folder: Path, log: Path) -> None:
 
 def furnish(folder: Path, wanted: Definition) -> None:
     """Take out what nobody needs, put in what no package has."""
+    for name in MERGED:
+        if not (folder / name).is_symlink():
+            _merge(folder / name, folder / "usr" / name)
+            (folder / name).symlink_to(f"usr/{name}")
     for pattern in wanted.removed:
         for path in sorted(folder.glob(pattern)):
             _remove(path)
-    for name in MERGED:
-        if not (folder / name).exists() and (folder / "usr" / name).is_dir():
-            (folder / name).symlink_to(f"usr/{name}")
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
@@ -126,6 +127,18 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield from _walk(path)
         else:
             yield path
+
+
+def _merge(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()) if source.exists() else ():
+        into = target / path.name
+        if path.is_dir() and not path.is_symlink() and into.is_dir():
+            _merge(path, into)
+        else:
+            path.replace(into)
+    if source.exists():
+        source.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -298,9 +298,8 @@ def test_another_process_can_destroy_it(machine: Runtime, vm: VM) -> None:
 
 
 def test_one_that_is_owned_ends_with_its_owner(machine: Runtime, vm: VM) -> None:
-    owned = VM(vm.id, vm.spec, vm.state, vm.created, owner="somebody")
     owner = subprocess.Popen(
-        _elsewhere(machine, "own", to_json(owned)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        _elsewhere(machine, "own", to_json(vm)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert owner.stdout is not None
@@ -314,6 +313,22 @@ def test_one_that_is_owned_ends_with_its_owner(machine: Runtime, vm: VM) -> None
     until(lambda: machine.inspect(handle).state is not VMState.RUNNING)
     machine.destroy(handle)
     assert vm.id not in machine.leftovers()
+
+
+def test_one_that_is_not_stays_when_its_maker_is_gone(machine: Runtime) -> None:
+    vm = make_vm(machine.name, memory=MEMORY, owner=None)
+    maker = subprocess.Popen(
+        _elsewhere(machine, "own", to_json(vm)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    handle = machine.create(vm)
+    try:
+        assert maker.stdout is not None
+        assert from_json(maker.stdout.readline(), Handle) == handle
+        maker.kill()
+        maker.communicate()
+        assert _works_again(machine, handle)
+    finally:
+        machine.destroy(handle)
 
 
 def test_a_guest_that_is_killed_is_told_as_failed_and_can_be_started_again(machine: Runtime, vm: VM) -> None:

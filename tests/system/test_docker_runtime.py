@@ -58,7 +58,7 @@ def _vm(tmp_path: Path, **spec: Any) -> VM:
     environment = {"PYTHONPATH": "/engines:/installed"} | spec.pop("environment", {})
     volumes = (f"{ENGINES}:/engines", f"{info}:/installed", *spec.pop("volumes", ()))
     given = {"memory": MEMORY, "disk": DISK} | spec
-    return make_vm("docker", environment=environment, volumes=volumes, **given)
+    return make_vm("docker", owner=None, environment=environment, volumes=volumes, **given)
 
 
 @pytest.fixture

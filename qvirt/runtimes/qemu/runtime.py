@@ -223,8 +223,9 @@ class QemuRuntime:
         # What the guest would read if it booted; a copy never does, but its machine is to be the same.
         boot.write_config(self._paths, vm_id, machine, hardware.accelerator)
         origin = f"copy of the memory template {template.short}"
+        copy = self._templates.hardware(template, hardware)
         try:
-            self._read_state(vm_id, machine, hardware, memory, self._templates.state(template), origin)
+            self._read_state(vm_id, machine, copy, memory, self._templates.state(template), origin)
             self._tell_identity(vm_id, IDENTITY_SECONDS, template.token)
         except BaseException:
             self._process(vm_id).end(0)

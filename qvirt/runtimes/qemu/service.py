@@ -7,21 +7,27 @@ import os
 import time
 from collections.abc import Callable
 
-from qvirt.errors import QvirtError, VMFailed
+from qvirt.errors import ErrorInfo, QvirtError, VMFailed
 from qvirt.model.circuit import CircuitSource
-from qvirt.model.order import Capabilities, Identity, Order, OrderStatus
+from qvirt.model.order import Capabilities, Identity, Order, OrderKind, OrderStatus
 from qvirt.model.run import RunOptions
 from qvirt.model.wire import from_json, to_json
 
 ENTROPY_BYTES = 32
 PAUSE = 0.05
+REPLY_SECONDS = 60.0
 TRY_SECONDS = 2.0
 """For one attempt while the guest boots: a connection made before its network is up is never answered."""
 
-WARM_UP = CircuitSource(
-    "warm-up",
+OPENQASM_2 = CircuitSource(
+    "warm-up.qasm",
     b'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\n'
     b"h q[0];\ncx q[0],q[1];\nmeasure q -> c;\n",
+)
+OPENQASM_3 = CircuitSource(
+    "warm-up-3.qasm",
+    b'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nbit[2] c;\n'
+    b"h q[0];\ncx q[0],q[1];\nc = measure q;\n",
 )
 
 
@@ -48,23 +54,30 @@ class Service:
         self._call("PUT", "/v1/identity", to_json(identity), seconds)
 
     def warm_up(self, seconds: float) -> None:
-        """Run a small circuit on every engine and then as everybody does, so that all is in memory."""
-        told = from_json(self._call("GET", "/v1/capabilities", None, seconds), Capabilities)
+        """Run a small circuit on every engine and by every parser, so that all of them are in memory."""
         deadline = time.monotonic() + seconds
-        for engine in [each.name for each in told.engines if each.version is not None] + [None]:
-            name = f"warm-up-{engine}"
-            order = Order(name, source=WARM_UP, options=RunOptions(shots=16, seed=1, engine=engine))
-            self._call("POST", "/v1/jobs", to_json(order), seconds)
-            while not (status := self._status(name)).state.ended:
-                if time.monotonic() > deadline:
-                    raise VMFailed(f"the guest did not run a small circuit within {seconds:.0f} s")
-            if status.error is None:
-                self._call("GET", f"/v1/jobs/{name}/result", None, seconds)
-            elif engine is None:  # one engine that cannot run it is no harm
-                raise VMFailed(f"the guest could not run a small circuit: {status.error.message}")
+        told = from_json(self._call("GET", "/v1/capabilities", None, seconds), Capabilities)
+        for engine in (each.name for each in told.engines if each.version is not None):
+            options = RunOptions(shots=16, seed=1, engine=engine)
+            self._carry_out(Order(f"warm-up-{engine}", source=OPENQASM_2, options=options), deadline)
+        for kind in (OrderKind.DRAW, OrderKind.RUN):
+            options = RunOptions(shots=16, seed=1)
+            order = Order(f"warm-up-{kind.value}", kind, OPENQASM_3, options)
+            error = self._carry_out(order, deadline)
+        if error is not None:  # that of one engine would be no harm
+            raise VMFailed(f"the guest could not run a small circuit: {error.message}")
+
+    def _carry_out(self, order: Order, deadline: float) -> ErrorInfo | None:
+        self._call("POST", "/v1/jobs", to_json(order), REPLY_SECONDS)
+        while not (status := self._status(order.id)).state.ended:
+            if time.monotonic() > deadline:
+                raise VMFailed("the guest did not run a small circuit in time")
+        if status.error is None:
+            self._call("GET", f"/v1/jobs/{order.id}/result", None, REPLY_SECONDS)
+        return status.error
 
     def _status(self, order_id: str) -> OrderStatus:
-        return from_json(self._call("GET", f"/v1/jobs/{order_id}?wait=5", None, 30.0), OrderStatus)
+        return from_json(self._call("GET", f"/v1/jobs/{order_id}?wait=5", None, REPLY_SECONDS), OrderStatus)
 
     def _answers(self) -> bool:
         try:
@@ -89,8 +102,6 @@ class Service:
 
 
 def _reason(answer: bytes, status: int) -> str:
-    from qvirt.errors import ErrorInfo
-
     try:
         return from_json(answer, dict[str, ErrorInfo])["error"].message
     except (QvirtError, KeyError):
