@@ -10,6 +10,7 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output, vm_options
+from qvirt.cli.stages import stages
 from qvirt.errors import StateError, UsageError
 from qvirt.units import parse_seconds
 
@@ -158,8 +159,8 @@ def _present(vm: VM) -> Snapshot:
 def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str) -> None:
     from qvirt.cli.session import opened_host
 
-    with opened_host() as host:
-        made = host.snapshots.made_from(snapshot, name, runtime, parse_seconds(timeout), output.note)
+    with opened_host() as host, stages(quiet=False) as tell:
+        made = host.snapshots.made_from(snapshot, name, runtime, parse_seconds(timeout), tell)
     output.result(made.spec.name)
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output, snapshot, vm_inside, vm_look, vm_options
+from qvirt.cli.stages import stages
 from qvirt.errors import QvirtError, UsageError
-from qvirt.units import parse_bytes, parse_seconds, show_seconds
+from qvirt.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from qvirt.host.host import Host
     from qvirt.model.vm import VM
 
@@ -83,7 +80,7 @@ def create(
         warm=not cold,
     )
     patience = parse_seconds(timeout)
-    with opened_host() as host, _stages(quiet) as tell:
+    with opened_host() as host, stages(quiet) as tell:
         vm = host.make_vm(wanted, template, patience if wait else None, tell)
     if format is option.OutputFormat.JSON:
         output.document("qvirt.vm/1", vm=vm)
@@ -238,21 +235,3 @@ def _environment(pairs: list[str]) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(f"--env {pair!r} is not NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-@contextmanager
-def _stages(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Says each stage when it ends, with the time that it took."""
-    running: list[tuple[str, float]] = []
-
-    def end() -> None:
-        if running and not quiet:
-            stage, began = running.pop()
-            output.note(f"  {stage}: {show_seconds(time.monotonic() - began)}")
-
-    def tell(stage: str) -> None:
-        end()
-        running.append((stage, time.monotonic()))
-
-    yield tell
-    end()

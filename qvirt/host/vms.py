@@ -34,6 +34,7 @@ FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.1
 LOG_TAIL_LINES = 15
 LAST_ASK_SECONDS = 2.0
+OUTDATED = "its image is older than this qvirt"
 
 P = TypeVar("P")
 Teller = Callable[[str], None]
@@ -61,6 +62,7 @@ class VMs:
         ``keep`` is called.
         """
         runtime = self._runtime_of(spec.runtime)
+        spec = self._with_image(spec, runtime)
         vm = VM(token_hex(6), spec, VMState.STARTING, time.time(), owner=owner.me())
         with ExitStack() as undo:
             self._store.put_vm(vm)
@@ -195,6 +197,14 @@ class VMs:
             hint=f"VMs are: {known}" if known else "`qvirt vm create NAME` makes one",
         )
 
+    def is_outdated(self, vm: VM) -> bool:
+        """Whether its image is another than this qvirt would build."""
+        if vm.spec.image is None:
+            return False
+        from qvirt.images.definition import content_hash
+
+        return vm.spec.image != content_hash()
+
     def place(self, vm: VM) -> tuple[Runtime, Handle]:
         """Where it lives, and what it is found by there."""
         return self._runtime(vm), self._handle(vm)
@@ -261,7 +271,8 @@ class VMs:
         expected = vm.state in (VMState.RUNNING, VMState.PAUSED)
         if expected and vm.owner is None and found.state in (VMState.FAILED, VMState.STOPPED):
             return self._ended(vm, found)
-        return replace(vm, state=found.state, reason=found.reason or vm.reason)
+        outdated = OUTDATED if self.is_outdated(vm) else None
+        return replace(vm, state=found.state, reason=found.reason or vm.reason or outdated)
 
     def _ended(self, vm: VM, found: Inspection) -> VM:
         if vm.spec.ttl is not None and time.time() > vm.created + vm.spec.ttl:
@@ -279,6 +290,15 @@ class VMs:
             return self._put(
                 vm, handle=handle, state=VMState.RUNNING, reason=reason, restarts=vm.restarts + 1
             )
+
+    def _with_image(self, spec: VMSpec, runtime: Runtime) -> VMSpec:
+        """With the id of the image that it is made of. Raises NotFound where there is none."""
+        form = runtime.capabilities().image
+        if form is None:
+            return spec
+        from qvirt.images.catalogue import Catalogue
+
+        return replace(spec, image=Catalogue(self._paths).find(spec.image, form).id)
 
     @contextmanager
     def changing(self, vm: VM, *states: VMState) -> Iterator[Runtime]:

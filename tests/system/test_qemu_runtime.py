@@ -7,8 +7,11 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -84,6 +87,45 @@ def until_the_clock_is_right(guest: Guest) -> None:
 
 
 # Booting and copying
+
+
+def test_two_that_are_made_at_once_are_copies_of_one_template(runtime: QemuRuntime) -> None:
+    vms = [qemu_vm(), qemu_vm()]
+    handles = [runtime.create(vm) for vm in vms]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(runtime.start, handles))
+        told = [runtime.inspect(handle).limits[-1] for handle in handles]
+        assert "copy of" in told[0]
+        assert told[0] == told[1]
+    finally:
+        for handle in handles:
+            runtime.destroy(handle)
+
+
+def test_a_maker_of_templates_that_is_killed_leaves_what_can_be_removed(
+    runtime: QemuRuntime, paths: Paths, tmp_path: Path
+) -> None:
+    paths.warm.unlink()
+    vm = qemu_vm()
+    program = (
+        "import sys; from pathlib import Path; from qvirt.model.vm import VM; from qvirt.paths import Paths\n"
+        "from qvirt.model.wire import from_json; from qvirt.runtimes.qemu.runtime import QemuRuntime\n"
+        "made = QemuRuntime(Paths(Path(sys.argv[1])))\n"
+        "made.start(made.create(from_json(sys.argv[2].encode(), VM)))"
+    )
+    maker = subprocess.Popen([sys.executable, "-c", program, str(paths.home), to_json(vm).decode()])
+    try:
+        until(lambda: list(paths.vms.glob("warm-*/console.sock")))
+        assert list(runtime.leftovers()) == [vm.id]  # one in the making is left alone
+    finally:
+        maker.kill()
+        maker.wait()
+    until(lambda: not list(find_by_name(paths)))
+    assert len(runtime.leftovers()) == 2
+    for handle in runtime.leftovers().values():
+        runtime.destroy(handle)
+    assert list(paths.vms.iterdir()) == []
 
 
 def test_a_vm_that_boots_and_one_that_is_a_copy_count_as_a_process_vm_does(

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 from command_line import BELL, Cli, eventually
+from guest_images import lend
+
+from qvirt.paths import Paths
+from qvirt.runtimes.registry import runtime
 
 
 @pytest.fixture
@@ -62,6 +66,29 @@ def test_a_life(cli: Cli, bell: Path) -> None:
     assert cli("vm", "rm", "labor").returncode == 0
     assert vms(cli) == {}
     assert cli("vm", "inspect", "labor").returncode == 5
+
+
+@pytest.mark.parametrize("name", ["docker", "qemu", "libvirt"])
+def test_the_same_life_on_every_engine(cli: Cli, bell: Path, name: str) -> None:
+    """From the command line alone; the limits and powers are the conformance suite's matter."""
+    found = runtime(name, Paths(cli.home))
+    form = found.capabilities().image
+    assert form is not None
+    lend(form, cli.home)
+    available = found.probe()
+    if not available.available:
+        pytest.skip(f"{name}: {available.reason}")
+    made = cli("vm", "create", "lab", "--runtime", name, "--memory", "700m")
+    assert (made.returncode, made.stdout) == (0, "lab\n"), made.stderr
+    assert vms(cli)["lab"]["state"] == "running"
+    assert counts(cli, bell, "--vm", "lab") == counts(cli, bell)
+    assert cli("vm", "snapshot", "create", "lab", "before").returncode == 0
+    into = cli("vm", "snapshot", "restore", "lab", "before", "--into", "copy", "--runtime", "process")
+    assert into.returncode == 0, into.stderr
+    assert cli("vm", "pause", "lab").returncode == 0
+    assert vms(cli)["lab"]["state"] == "paused"
+    assert cli("vm", "destroy", "--all").returncode == 0
+    assert dict(found.leftovers()) == {}
 
 
 def test_pause_holds_a_circuit_and_resume_lets_it_go_on(cli: Cli, bell: Path) -> None:

@@ -30,7 +30,7 @@ from qvirt.runtimes.qemu.service import Service
 from qvirt.units import show_bytes
 from qvirt.version import __version__
 
-FORMAT = 2
+FORMAT = 1
 """Counts the changes in how a template is made that its key would not show."""
 
 KEPT = 4
@@ -201,7 +201,9 @@ class Templates:
             state.save(monitor, part / "state", SAVE_SECONDS)
 
     def _prune(self, basis: str) -> None:
-        """Remove those that were made with what is no longer here, and more than a few."""
+        """Remove those that were made with what is no longer here, all but a few, and halves of some."""
+        for part in self._paths.warm.glob("*.part"):
+            shutil.rmtree(part, ignore_errors=True)
         found = sorted(
             self._paths.warm.glob("*/template.json"), key=lambda path: -path.parent.stat().st_mtime
         )

@@ -84,6 +84,7 @@ def test_templates_of_another_qemu_and_all_but_a_few_are_removed(tmp_path: Path)
             (folder / name).touch()
         used = time.time() - 100 + number
         os.utime(folder, (used, used))
+    (paths.warm / "key.part").mkdir()
     templates._prune("new")
     assert {path.name for path in paths.warm.iterdir()} == {
         f"key{number}" for number in range(2, warm.KEPT + 2)
