@@ -116,7 +116,7 @@ def test_a_maker_of_templates_that_is_killed_leaves_what_can_be_removed(
     )
     maker = subprocess.Popen([sys.executable, "-c", program, str(paths.home), to_json(vm).decode()])
     try:
-        until(lambda: list(paths.vms.glob("warm-*/console.sock")))
+        until(lambda: list(paths.vms.glob("warm-*/guest.log")))
         assert list(runtime.leftovers()) == [vm.id]  # one in the making is left alone
     finally:
         maker.kill()

@@ -24,7 +24,7 @@ from qvirt.runtimes.accelerator import accelerator
 from qvirt.runtimes.confinement import free_cpus
 from qvirt.runtimes.contract import Availability, Capabilities, Inspection, Stats
 from qvirt.runtimes.libvirt import domain as domains
-from qvirt.runtimes.libvirt.connection import connect, default_uri, failures
+from qvirt.runtimes.libvirt.connection import EMBEDDED, connect, default_uri, failures
 from qvirt.runtimes.libvirt.limits import held
 from qvirt.runtimes.pids import birth
 from qvirt.runtimes.qemu import boot
@@ -96,7 +96,9 @@ class LibvirtRuntime:
             return handle
         machine = self._machine(handle.vm)
         boot.write_config(self._paths, handle.vm, machine, accelerator())
-        flags = libvirt.VIR_DOMAIN_START_AUTODESTROY if machine.owned else 0
+        # A driver within this process has no such flag: its domains end with the process anyway.
+        embedded = (machine.uri or "").startswith(EMBEDDED)
+        flags = libvirt.VIR_DOMAIN_START_AUTODESTROY if machine.owned and not embedded else 0
         port = self._records(handle.vm).port
         cpus = free_cpus(machine.spec.cpus, taken_cpus(self._paths))
         for left in reversed(range(PORTS_TRIED)):
