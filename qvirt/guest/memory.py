@@ -31,22 +31,20 @@ def private(pid: int) -> int:
 
 
 def oom_kills() -> int:
-    """How often the kernel has ended a process of this VM's cgroup because memory ran out."""
-    group, file = _oom_file()
-    if group is None:
-        return 0
+    """How often the kernel has ended a process because memory ran out: one of this VM's cgroup, and of the
+    whole machine where there is no cgroup, as in a QEMU guest."""
     try:
-        lines = (group / file).read_text().splitlines()
+        lines = _oom_file().read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 @cache
-def _oom_file() -> tuple[Path | None, str]:
+def _oom_file() -> Path:
     from qvirt.probe.cgroups import chain  # here, so that it does not slow down the start
 
     group = next(iter(chain("memory")), None)
     if group is None:
-        return None, ""
-    return group.folder, "memory.events" if group.version == 2 else "memory.oom_control"
+        return Path("/proc/vmstat")
+    return group.folder / ("memory.events" if group.version == 2 else "memory.oom_control")
