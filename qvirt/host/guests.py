@@ -15,7 +15,8 @@ from qvirt.model.wire import from_json, to_json
 T = TypeVar("T")
 
 LONG_POLL_SECONDS = 0.5
-HEALTH_SECONDS = 5.0
+HEALTH_SECONDS = 1.0
+"""A guest that is booting may take a connection before it can answer on it."""
 
 
 class Guest:
@@ -23,11 +24,16 @@ class Guest:
 
     def __init__(self, endpoint: Endpoint) -> None:
         # Takes as long to import as all else together, and most commands never speak to a guest.
+        import ssl
+
         import httpx
 
         self._silence = httpx.TransportError
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=endpoint.socket),
+            # No TLS is spoken here: an empty context spares loading the system's certificates.
+            transport=httpx.HTTPTransport(
+                uds=endpoint.socket, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            ),
             base_url=endpoint.url or "http://guest",
             headers={"Authorization": f"Bearer {endpoint.token}"},
             timeout=httpx.Timeout(30.0, connect=5.0),
