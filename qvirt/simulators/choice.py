@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from qvirt.errors import DoesNotFit, QvirtError, Unsupported
@@ -182,9 +183,15 @@ def _stages(
     if options.time_limit is not None and safe.seconds > options.time_limit:
         budget = HOPELESS_SHARE * options.time_limit
     # One that only a kill ends would cost a new worker as well.
-    scouts = tuple(e for e in best if _stops_by_itself(e) and e.seconds < budget)
+    scouts = _within([e for e in best if _stops_by_itself(e)], budget)
     race = (Stage(scouts, limits.threads, budget, in_turns=True),) if scouts else ()
     return (*race, Stage((safe,), limits.threads, None))
+
+
+def _within(gambles: list[Estimate], budget: float) -> tuple[Estimate, ...]:
+    """The first of them, as many as the budget holds even where each takes only the least that it can."""
+    least = list(accumulate(e.seconds for e in gambles))
+    return tuple(e for e, seconds in zip(gambles, least, strict=True) if seconds < budget)
 
 
 def _last_resort(gambles: list[Estimate], options: RunOptions, limits: Limits) -> tuple[Stage, ...]:

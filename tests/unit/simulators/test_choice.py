@@ -152,6 +152,16 @@ def test_gambles_take_turns_and_one_that_must_be_killed_is_left_out(engines) -> 
     assert choice.plan(FACTS, RunOptions(), LIMITS).stages[0].in_turns
 
 
+def test_gambles_whose_least_times_do_not_fit_together_are_left_out(engines) -> None:  # type: ignore[no-untyped-def]
+    stops = frozenset(Method)
+    engines(
+        Engine("dense", seconds=1.0),
+        Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.1, certain=False, stops_by_itself=stops),
+        Engine("mps", Method.MPS, DOUBLE, 0.2, certain=False, stops_by_itself=stops),
+    )
+    assert order() == [["dd"], ["dense"]]
+
+
 def test_gambles_get_half_the_time_where_the_safe_one_will_hardly_end(engines) -> None:  # type: ignore[no-untyped-def]
     stops = frozenset(Method)
     engines(
