@@ -42,7 +42,7 @@ def runtime(paths: Paths) -> LibvirtRuntime:
 
 
 def libvirt_vm(**spec: Any) -> VM:
-    return make_vm("libvirt", **{"memory": MEMORY} | spec)
+    return make_vm("libvirt", owner=None, **{"memory": MEMORY} | spec)
 
 
 @pytest.fixture(scope="module")

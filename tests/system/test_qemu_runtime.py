@@ -53,7 +53,7 @@ def runtime(paths: Paths) -> QemuRuntime:
 
 
 def qemu_vm(**spec: Any) -> VM:
-    return make_vm("qemu", **{"memory": MEMORY} | spec)
+    return make_vm("qemu", owner=None, **{"memory": MEMORY} | spec)
 
 
 @pytest.fixture

@@ -110,7 +110,11 @@ class QemuProcess:
 
     def how_it_ended(self) -> str:
         child = _children.get(self._folder)
-        code = None if child is None else child.poll()
+        try:
+            # A process whose threads are still ending is a zombie that cannot be waited for yet.
+            code = None if child is None else child.wait(timeout=KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = None
         said = self.last_line
         if code is None or code == 0:
             return f"its QEMU process has ended{f': {said}' if said else ''}"
