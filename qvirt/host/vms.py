@@ -59,7 +59,7 @@ class VMs:
         """Make and start a VM; its guest may need a moment more (``wait``). Nothing is left on failure.
 
         It goes with this process, so that nothing stays if we are killed; one that is ``lasting`` until
-        ``keep`` is called.
+        ``make`` has seen it answer.
         """
         runtime = self._runtime_of(spec.runtime)
         spec = self._with_image(spec, runtime)
@@ -255,7 +255,7 @@ class VMs:
         """A failure to reach the VM, with what the runtime knows of why."""
         found = self._look(vm, self._handle(vm))
         if found.state is VMState.RUNNING:
-            return error
+            return VMFailed(f"VM {vm.spec.name}: {error.message}", hint=error.hint)
         return self._failed(vm, f"ended{f': {found.reason}' if found.reason else ''}")
 
     # Inside
