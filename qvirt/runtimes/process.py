@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from qvirt.runtimes.contract import Availability, Capabilities, Inspection, Stat
 from qvirt.runtimes.environment import guest_environment
 from qvirt.runtimes.lifetime import last_words, lifetime
 from qvirt.runtimes.pids import birth, is_stopped
+from qvirt.runtimes.running import Running, read_running, taken_cpus, write
 
 HANDLE_VERSION = 2
 MACHINES = "*/machine.json"
@@ -56,15 +56,6 @@ class Machine:
     @property
     def group(self) -> Path | None:
         return None if self.cgroup is None else Path(self.cgroup)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The guest's process; ``birth`` tells it from a later one of the same number."""
-
-    pid: int
-    birth: str
-    cpus: tuple[int, ...]
 
 
 _children: dict[Path, subprocess.Popen[bytes]] = {}
@@ -98,22 +89,22 @@ class ProcessRuntime:
         if not self._paths.vm_machine(vm.id).exists():
             parent = cgroups.parent()
             group = None if parent is None else cgroups.of_vm(parent, vm.id)
-            _write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
+            write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
             owned = vm.owner is not None
             machine = Machine(vm.spec, None if group is None else str(group), owned, vm.created)
-            _write(self._paths.vm_machine(vm.id), to_json(machine))
+            write(self._paths.vm_machine(vm.id), to_json(machine))
         return self._handle(vm.id)
 
     def start(self, handle: Handle) -> Handle:
         if self._running(handle) is not None:
             return handle
         machine = self._machine(handle)
-        cpus = free_cpus(machine.spec.cpus, self._taken_cpus())
+        cpus = free_cpus(machine.spec.cpus, taken_cpus(self._paths))
         guest = self._spawn(handle, machine, len(cpus) or machine.spec.cpus)
         _children[self._paths.vm(handle.vm)] = guest
         try:
             running = Running(guest.pid, birth(guest.pid) or "none", cpus)
-            _write(self._paths.vm_process(handle.vm), to_json(running))
+            write(self._paths.vm_process(handle.vm), to_json(running))
             with suppress(ProcessLookupError, BrokenPipeError):  # it has ended: ``inspect`` tells
                 hold(guest.pid, machine.spec.memory, machine.group, cpus)
                 assert guest.stdin is not None  # noqa: S101
@@ -219,11 +210,11 @@ class ProcessRuntime:
         machine = replace(self._machine(handle), spec=spec)
         running = self._running(handle)
         if running is not None:
-            taken = (cpu for cpu in self._taken_cpus() if cpu not in running.cpus)
+            taken = (cpu for cpu in taken_cpus(self._paths) if cpu not in running.cpus)
             cpus = free_cpus(spec.cpus, taken)
             change((running.pid, *_offspring(running.pid)), spec.memory, machine.group, cpus)
-            _write(self._paths.vm_process(handle.vm), to_json(replace(running, cpus=cpus)))
-        _write(self._paths.vm_machine(handle.vm), to_json(machine))
+            write(self._paths.vm_process(handle.vm), to_json(replace(running, cpus=cpus)))
+        write(self._paths.vm_machine(handle.vm), to_json(machine))
         return handle
 
     def _handle(self, vm_id: str) -> Handle:
@@ -264,7 +255,7 @@ class ProcessRuntime:
         child = _children.get(self._paths.vm(handle.vm))
         if child is not None:
             child.poll()
-        return _read_running(self._paths.vm_process(handle.vm))
+        return read_running(self._paths.vm_process(handle.vm))
 
     def _gone(self, handle: Handle, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -273,13 +264,6 @@ class ProcessRuntime:
                 return False
             time.sleep(PAUSE)
         return True
-
-    def _taken_cpus(self) -> Iterator[int]:
-        """The CPUs that the VMs of this state directory are bound to, one after another."""
-        for path in self._paths.vms.glob("*/process.json"):
-            running = _read_running(path)
-            if running is not None:
-                yield from running.cpus
 
 
 def _how_it_ended(child: subprocess.Popen[bytes] | None) -> str:
@@ -304,22 +288,6 @@ def _offspring(pid: int) -> list[int]:
         return []
 
 
-def _read_running(path: Path) -> Running | None:
-    try:
-        running = from_json(path.read_bytes(), Running)
-    except (OSError, QvirtError):
-        return None
-    return running if birth(running.pid) == running.birth else None
-
-
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A private file, whole or not at all."""
-    new = path.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(data)
-    new.replace(path)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from qvirt.runtimes.accelerator import Accelerator
 from qvirt.runtimes.qemu.limits import of_process
-from qvirt.runtimes.qemu.records import Machine, Running
+from qvirt.runtimes.qemu.records import Machine
+from qvirt.runtimes.running import Running
 from qvirt.units import show_bytes
 
 

@@ -29,8 +29,9 @@ from qvirt.runtimes.libvirt.limits import held
 from qvirt.runtimes.pids import birth
 from qvirt.runtimes.qemu import boot
 from qvirt.runtimes.qemu.process import free_port
-from qvirt.runtimes.qemu.records import Machine, Records, Running, read_running, taken_cpus, write
+from qvirt.runtimes.qemu.records import Machine, Records
 from qvirt.runtimes.qemu.service import Service
+from qvirt.runtimes.running import Running, read_running, taken_cpus, write
 
 if TYPE_CHECKING:
     import libvirt

@@ -17,8 +17,9 @@ from qvirt.model.vm import VMSpec
 from qvirt.paths import Paths
 from qvirt.runtimes.accelerator import Accelerator
 from qvirt.runtimes.lifetime import last_words, lifetime
-from qvirt.runtimes.qemu.records import Machine, write
+from qvirt.runtimes.qemu.records import Machine
 from qvirt.runtimes.qemu.rendering import render
+from qvirt.runtimes.running import write
 
 GUEST_PORT = 8000
 CALIBRATION_IN_GUEST = "/run/qvirt/calibration.json"

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from qvirt.runtimes.accelerator import Accelerator
-from qvirt.runtimes.qemu.records import Machine, Running
+from qvirt.runtimes.qemu.records import Machine
+from qvirt.runtimes.running import Running
 from qvirt.units import show_bytes
 
 

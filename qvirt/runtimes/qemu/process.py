@@ -25,7 +25,7 @@ from qvirt.paths import Paths
 from qvirt.runtimes.confinement import free_cpus
 from qvirt.runtimes.pids import birth
 from qvirt.runtimes.qemu.qmp import Monitor, connect
-from qvirt.runtimes.qemu.records import Running, read_running, taken_cpus, write
+from qvirt.runtimes.running import Running, read_running, taken_cpus, write
 
 PREFIX = "qvirt-"
 """Of QEMU's ``-name``, by which a process is found whose folder is gone."""

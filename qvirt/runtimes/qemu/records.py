@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
@@ -11,7 +10,7 @@ from qvirt.errors import QvirtError, VMFailed
 from qvirt.model.vm import Endpoint, VMSpec
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
-from qvirt.runtimes.pids import birth
+from qvirt.runtimes.running import write
 
 LOG_BYTES = 1 << 20
 """Octets of a log that are given, the last ones."""
@@ -36,19 +35,6 @@ class Machine:
     def mebibytes(self) -> int:
         """QEMU counts guest memory in whole ones."""
         return self.spec.memory >> 20
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The VM's process; ``birth`` tells it from a later one of the same number.
-
-    ``origin`` says how the guest came to be: booted, or a copy of a memory template.
-    """
-
-    pid: int
-    birth: str
-    cpus: tuple[int, ...]
-    origin: str = ""
 
 
 class Records:
@@ -116,28 +102,3 @@ class Records:
                 return log.read().decode("utf-8", "replace").replace("\r", "")
         except OSError:
             return ""
-
-
-def read_running(path: Path) -> Running | None:
-    """The process of ``path`` where it still runs."""
-    try:
-        running = from_json(path.read_bytes(), Running)
-    except (OSError, QvirtError):
-        return None
-    return running if birth(running.pid) == running.birth else None
-
-
-def taken_cpus(paths: Paths) -> Iterator[int]:
-    """The CPUs that the VMs of this state directory are bound to, one after another."""
-    for path in paths.vms.glob("*/process.json"):
-        running = read_running(path)
-        if running is not None:
-            yield from running.cpus
-
-
-def write(path: Path, data: bytes) -> None:
-    """A private file, whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    new.touch(mode=0o600)
-    new.write_bytes(data)
-    new.replace(path)

@@ -25,8 +25,9 @@ from qvirt.paths import Paths
 from qvirt.runtimes.qemu import boot, state
 from qvirt.runtimes.qemu.command import Hardware, Lines, Memory, command, version_of
 from qvirt.runtimes.qemu.process import PREFIX, QemuProcess, free_port
-from qvirt.runtimes.qemu.records import Machine, Records, write
+from qvirt.runtimes.qemu.records import Machine, Records
 from qvirt.runtimes.qemu.service import Service
+from qvirt.runtimes.running import write
 from qvirt.units import show_bytes
 from qvirt.version import __version__
 
