@@ -25,7 +25,9 @@ def parse_seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9.]+)\s*(ms|s|m|h|d)?", text.strip().lower())
     value = _number(match[1]) if match else None
     if match is None or not value:
-        raise UsageError(f"{text!r} is not a time", hint="write for example 10s, 500ms, 5m or 2h")
+        raise UsageError(
+            f"{text!r} is not a time", hint="write more than 0, for example 10s, 500ms, 5m or 2h"
+        )
     return value * _SECONDS[match[2] or ""]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qvirt.errors import QvirtError
-from qvirt.images.catalogue import Catalogue
+from qvirt.images.catalogue import Catalogue, Image
 from qvirt.model.vm import ImageForm
 from qvirt.paths import Paths, default_home
 
@@ -22,16 +24,41 @@ def lend(form: ImageForm, home: Path) -> Paths:
 
     Skips the test where there is no image for this form.
     """
-    try:
-        Catalogue(_OWN).find(None, form)
-    except QvirtError as error:
-        pytest.skip(f"{error.message} in {_OWN.home}: {error.hint}")
+    _own(form)
     home.mkdir(parents=True, exist_ok=True)
     for name, real in (("images", _OWN.images), ("warm", _templates())):
         link = home / name
         if not link.exists():
             link.symlink_to(real, target_is_directory=True)
     return Paths(home)
+
+
+def copy(form: ImageForm, home: Path) -> Image:
+    """An image of the state directory's own: a test may remove it, or put other files in its place."""
+    folder = Path(_own(form).folder)
+    into = home / "images" / folder.name
+    into.mkdir(parents=True)
+    for file in folder.iterdir():
+        try:
+            os.link(file, into / file.name)
+        except OSError:  # it lies on another disk
+            shutil.copyfile(file, into / file.name)
+    return Catalogue(Paths(home)).find(None, form)
+
+
+def empty(file: Path) -> None:
+    """Nothing but zeros, as many octets as before: what no look at its size will find."""
+    size = file.stat().st_size
+    file.unlink()
+    with file.open("wb") as zeros:
+        zeros.truncate(size)
+
+
+def _own(form: ImageForm) -> Image:
+    try:
+        return Catalogue(_OWN).find(None, form)
+    except QvirtError as error:
+        pytest.skip(f"{error.message} in {_OWN.home}: {error.hint}")
 
 
 @cache

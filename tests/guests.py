@@ -14,8 +14,8 @@ import httpx
 import psutil
 
 from qvirt.model.circuit import CircuitSource
-from qvirt.model.order import Answer, Order, OrderKind, OrderStatus
-from qvirt.model.run import RunOptions
+from qvirt.model.order import Answer, MachineSize, Order, OrderKind, OrderStatus
+from qvirt.model.run import Method, Precision, RunOptions
 from qvirt.model.vm import VM, Handle, VMSpec, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.runtimes.contract import Runtime
@@ -132,6 +132,14 @@ class Guest:
     def ask(self, kind: OrderKind, source: CircuitSource | None = None, **options: Any) -> Answer:
         order = Order(token_hex(5), kind, source, RunOptions(**options))
         return self.answer(self.post(order).id)
+
+    def overtax(self, qubits: int) -> OrderStatus:
+        """Have it run a state that its machine cannot hold, after its service was told that it has more than
+        there is. It asks its kernel and refuses; where it does not, the kernel ends the run."""
+        self.http.put("/v1/machine", content=to_json(MachineSize(8 << 30, 1)))
+        source = circuit(qubits, "h q; t q; h q;")
+        options = {"engine": "aer", "method": Method.STATEVECTOR, "precision": Precision.DOUBLE}
+        return self.until_ended(self.submit(source, **options))
 
     def works(self) -> bool:
         """Whether a small circuit comes to its answer."""

@@ -153,7 +153,9 @@ def rm(
                 f"VMs are made of image {image.short}: {', '.join(users)}",
                 hint=f"qvirt vm destroy {' '.join(users)}, or --force",
             )
-        _remove(catalogue, image, quiet)
+        gone = _remove(catalogue, image, quiet)
+        if not quiet:
+            output.note(f"removed {', '.join(gone)}")
 
 
 @app.command()
@@ -173,8 +175,7 @@ def prune(
     removed = [f"half-built {name}" for name in discard_half_built(paths)]
     for image in catalogue.images():
         if not catalogue.is_current(image) and not _users(image):
-            _remove(catalogue, image, quiet=True)
-            removed.append(image.short)
+            removed += _remove(catalogue, image, quiet=True)
     if everything and paths.fetched.is_dir():
         shutil.rmtree(paths.fetched)
         removed.append("what was fetched")
@@ -233,7 +234,19 @@ def _is_loaded(image: Image, engine: Engine) -> bool:
         return any((each.get("Labels") or {}).get("qvirt.image") == image.id for each in found)
 
 
-def _remove(catalogue: Catalogue, image: Image, quiet: bool) -> None:
+def _remove(catalogue: Catalogue, image: Image, quiet: bool) -> list[str]:
+    """With all that was made of it for nobody yet; what went."""
+    from qvirt.cli.session import opened_host
+
+    def remove() -> None:
+        _remove_from_engine(image, quiet)
+        catalogue.remove(image)
+
+    with opened_host() as host:
+        return [image.short, *host.forget_image(image.id, remove)]
+
+
+def _remove_from_engine(image: Image, quiet: bool) -> None:
     from qvirt.runtimes.docker.engine import Engine, address
 
     if ImageForm.DOCKER in image.forms:
@@ -245,18 +258,11 @@ def _remove(catalogue: Catalogue, image: Image, quiet: bool) -> None:
         except (Unavailable, Conflict) as error:  # a VM of another state directory may use it
             if not quiet:
                 output.note(f"not removed from a container engine: {error.message}")
-    catalogue.remove(image)
-    if not quiet:
-        output.note(f"removed {image.short}")
 
 
 def _users(image: Image) -> list[str]:
-    """Names of the VMs that were made of an image: a runtime that uses one has it in its handle."""
+    """Names of the VMs that were made of an image."""
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
-        return [
-            vm.spec.name
-            for vm in host.vms.stored()
-            if vm.handle and any(image.short in str(value) for value in vm.handle.data.values())
-        ]
+        return [vm.spec.name for vm in host.vms.stored() if vm.spec.image == image.id]

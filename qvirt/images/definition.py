@@ -37,6 +37,7 @@ class Definition:
     format: int
     timestamp: int
     packages: tuple[str, ...]
+    applets: tuple[str, ...]
     requirements: tuple[str, ...]
     bare_requirements: tuple[str, ...]
     qvirt: tuple[str, ...]

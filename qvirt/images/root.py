@@ -55,9 +55,10 @@ def furnish(folder: Path, wanted: Definition) -> None:
         path = folder / name
         path.unlink(missing_ok=True)  # it may be a link that leads out of the root
         path.write_text(text)
-    shell = folder / "bin/sh"
-    if not shell.is_symlink():
-        shell.symlink_to("busybox")
+    for name in wanted.applets:
+        command = folder / "usr/bin" / name
+        if not os.path.lexists(command):
+            command.symlink_to("busybox")
     shutil.copyfile(resources("qemu") / "stage2", folder / STAGE2)
 
 

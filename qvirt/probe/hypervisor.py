@@ -17,9 +17,9 @@ _LIBVIRT_LIMIT = 15.0
 
 def hypervisor() -> Hypervisor:
     libvirt, reachable, libvirt_reason = _libvirt()
-    kvm_reason = _kvm_reason()
+    reason = kvm_reason()
     return Hypervisor(
-        _qemu(), libvirt, reachable, libvirt_reason, kvm.DEVICE.exists(), kvm_reason is None, kvm_reason
+        _qemu(), libvirt, reachable, libvirt_reason, kvm.DEVICE.exists(), reason is None, reason
     )
 
 
@@ -48,8 +48,14 @@ def _libvirt() -> tuple[str | None, bool, str | None]:
     return asked.out.strip(), False, reasons[0]
 
 
-def _kvm_reason() -> str | None:
+def kvm_reason() -> str | None:
+    """Why KVM cannot be used, None where it can.
+
+    Where nested virtualisation is broken the answer may never come: a child process can be ended.
+    """
     if sys.platform != "linux":
         return "KVM is only on Linux"
-    answer = run([sys.executable, "-I", kvm.__file__], _LIMIT)
+    if not os.access(kvm.DEVICE, os.R_OK | os.W_OK):
+        return kvm.unusable()
+    answer = run([sys.executable, "-I", "-S", kvm.__file__], _LIMIT)
     return answer.reason or answer.out or None

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from functools import cache
 
-from qvirt.probe import kvm
-from qvirt.probe.command import run
+from qvirt.probe.hypervisor import kvm_reason
 
 TCG_SLOWDOWN = 40.0
 """Of simulations by Aer of 10 to 16 qubits against the same outside (measured: 28 to 43 times)."""
-
-_LIMIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +34,6 @@ def accelerator() -> Accelerator:
 
 
 def _why_not_kvm() -> str | None:
-    if sys.platform != "linux":
-        return "KVM is only on Linux"
     if os.uname().machine != "x86_64":
         return f"the guest image is for x86-64, and this machine is {os.uname().machine}"
-    if not os.access(kvm.DEVICE, os.R_OK | os.W_OK):
-        return kvm.unusable()
-    # It may hang where nested virtualisation is broken: a child process can be ended.
-    answer = run([sys.executable, "-I", "-S", kvm.__file__], _LIMIT)
-    return answer.reason or answer.out or None
+    return kvm_reason()

@@ -12,7 +12,7 @@ compare names; a power that is named there has its protocol.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -127,6 +127,26 @@ class Resizable(Protocol):
 class Executing(Protocol):
     def execute(self, handle: Handle, command: Sequence[str]) -> Executed:
         """Run a command in the machine of a running guest and wait for its end."""
+
+
+@runtime_checkable
+class KeepingWarm(Protocol):
+    """Its VMs can be up before anybody wants them."""
+
+    def dedicate(self, handle: Handle, vm: VM) -> None:
+        """The one of ``handle`` is ``vm`` from now on, which differs in nothing that its machine was made
+        with; its guest is told by whoever calls this."""
+
+
+@runtime_checkable
+class Templating(Protocol):
+    """Its VMs are copies of memory templates, which are made when they are first needed."""
+
+    def prepare(self, handle: Handle, tell: Callable[[str], None]) -> None:
+        """Make what ``start`` will copy, where it is not there yet; ``tell`` hears of what takes long."""
+
+    def remove_templates(self, everything: bool) -> list[str]:
+        """Those that nothing can be a copy of any more, or all; what was removed, in words."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_urlsafe
@@ -29,6 +29,8 @@ from qvirt.runtimes.environment import guest_environment
 from qvirt.runtimes.lifetime import last_words, lifetime
 from qvirt.runtimes.pids import birth, is_stopped
 from qvirt.runtimes.running import Running, read_running, taken_cpus, write
+from qvirt.runtimes.usage import offspring, usage
+from qvirt.store.files import state_errors
 
 HANDLE_VERSION = 2
 MACHINES = "*/machine.json"
@@ -75,7 +77,7 @@ class ProcessRuntime:
         return Availability(True, f"child processes of qvirt; {memory}, {cpus}")
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(frozenset({Power.PAUSE, Power.RESIZE, Power.GPU}), LACKING)
+        return Capabilities(frozenset({Power.PAUSE, Power.RESIZE, Power.GPU, Power.WARM}), LACKING)
 
     def create(self, vm: VM) -> Handle:
         for lacking, asked in (("image", vm.spec.image), ("volumes", vm.spec.volumes)):
@@ -84,15 +86,11 @@ class ProcessRuntime:
                     f"a process VM has no {lacking}: it is this very qvirt, on this machine's files",
                     hint="leave that out, or use the docker runtime",
                 )
-        folder = self._paths.vm(vm.id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._paths.vm_machine(vm.id).exists():
-            parent = cgroups.parent()
-            group = None if parent is None else cgroups.of_vm(parent, vm.id)
-            write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
-            owned = vm.owner is not None
-            machine = Machine(vm.spec, None if group is None else str(group), owned, vm.created)
-            write(self._paths.vm_machine(vm.id), to_json(machine))
+            with ExitStack() as undo:
+                undo.callback(shutil.rmtree, self._paths.vm(vm.id), ignore_errors=True)
+                self._keep(vm)
+                undo.pop_all()
         return self._handle(vm.id)
 
     def start(self, handle: Handle) -> Handle:
@@ -123,7 +121,7 @@ class ProcessRuntime:
             self.resume(handle)
             _send(running.pid, signal.SIGTERM)
             if not self._gone(handle, timeout):
-                for pid in (*_offspring(running.pid), running.pid):
+                for pid in (*offspring(running.pid), running.pid):
                     _send(pid, signal.SIGKILL)
                 self._gone(handle, KILL_SECONDS)
         child = _children.pop(self._paths.vm(handle.vm), None)
@@ -177,20 +175,7 @@ class ProcessRuntime:
         running = self._running(handle)
         if running is None:
             return Stats(0, 0.0, 0)
-        import psutil
-
-        memory, seconds, processes = 0, 0.0, 0
-        for pid in (running.pid, *_offspring(running.pid)):
-            with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                used = process.memory_full_info()
-                times = process.cpu_times()
-                memory += getattr(used, "pss", used.rss)
-                seconds += times.user + times.system
-                if pid == running.pid:  # the workers that have ended
-                    seconds += times.children_user + times.children_system
-                processes += 1
-        return Stats(memory, seconds, processes)
+        return usage(running.pid)
 
     def leftovers(self) -> dict[str, Handle]:
         return {path.parent.name: self._handle(path.parent.name) for path in self._paths.vms.glob(MACHINES)}
@@ -198,12 +183,12 @@ class ProcessRuntime:
     def pause(self, handle: Handle) -> None:
         """Processes that are stopped keep their memory and take no time."""
         running = self._running(handle)
-        for pid in () if running is None else (running.pid, *_offspring(running.pid)):
+        for pid in () if running is None else (running.pid, *offspring(running.pid)):
             _send(pid, signal.SIGSTOP)
 
     def resume(self, handle: Handle) -> None:
         running = self._running(handle)
-        for pid in () if running is None else (*_offspring(running.pid), running.pid):
+        for pid in () if running is None else (*offspring(running.pid), running.pid):
             _send(pid, signal.SIGCONT)
 
     def resize(self, handle: Handle, spec: VMSpec) -> Handle:
@@ -212,13 +197,28 @@ class ProcessRuntime:
         if running is not None:
             taken = (cpu for cpu in taken_cpus(self._paths) if cpu not in running.cpus)
             cpus = free_cpus(spec.cpus, taken)
-            change((running.pid, *_offspring(running.pid)), spec.memory, machine.group, cpus)
+            change((running.pid, *offspring(running.pid)), spec.memory, machine.group, cpus)
             write(self._paths.vm_process(handle.vm), to_json(replace(running, cpus=cpus)))
         write(self._paths.vm_machine(handle.vm), to_json(machine))
         return handle
 
+    def dedicate(self, handle: Handle, vm: VM) -> None:
+        machine = replace(self._machine(handle), spec=vm.spec, created=vm.created)
+        write(self._paths.vm_machine(handle.vm), to_json(machine))
+
     def _handle(self, vm_id: str) -> Handle:
         return Handle(self.name, HANDLE_VERSION, vm_id, {"folder": str(self._paths.vm(vm_id))})
+
+    def _keep(self, vm: VM) -> None:
+        """Its folder, with a token of its own; what makes it a VM is written last."""
+        folder = self._paths.vm(vm.id)
+        with state_errors(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parent = cgroups.parent()
+        group = None if parent is None else str(cgroups.of_vm(parent, vm.id))
+        write(self._paths.vm_token(vm.id), token_urlsafe(32).encode())
+        machine = Machine(vm.spec, group, vm.owner is not None, vm.created)
+        write(self._paths.vm_machine(vm.id), to_json(machine))
 
     def _spawn(self, handle: Handle, machine: Machine, threads: int) -> subprocess.Popen[bytes]:
         folder, spec = self._paths.vm(handle.vm), machine.spec
@@ -228,7 +228,7 @@ class ProcessRuntime:
         command += ["--memory", str(spec.memory), "--cpus", str(threads), "--spares", str(spec.spares)]
         command += ["--calibration", str(self._paths.calibration), "--directory", str(folder)]
         command += lifetime(spec, machine.created, time.time())
-        log = os.open(self._paths.vm_log(handle.vm), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = _append_to(self._paths.vm_log(handle.vm))
         try:
             return subprocess.Popen(
                 command,
@@ -279,13 +279,9 @@ def _how_it_ended(child: subprocess.Popen[bytes] | None) -> str:
     return f"the guest process ended with status {code}"
 
 
-def _offspring(pid: int) -> list[int]:
-    import psutil
-
-    try:
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return []
+def _append_to(log: Path) -> int:
+    with state_errors(log):
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

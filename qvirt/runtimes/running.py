@@ -10,6 +10,7 @@ from qvirt.errors import QvirtError
 from qvirt.model.wire import from_json
 from qvirt.paths import Paths
 from qvirt.runtimes.pids import birth
+from qvirt.store.files import state_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,13 @@ def taken_cpus(paths: Paths) -> Iterator[int]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """A private file, whole or not at all."""
+    """A private file, whole or not at all. Raises StateError."""
     new = path.with_name(f"{path.name}.new")
-    new.touch(mode=0o600)
-    new.write_bytes(data)
-    new.replace(path)
+    try:
+        with state_errors(path):
+            new.touch(mode=0o600)
+            new.write_bytes(data)
+            new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,14 @@ def state_errors(path: Path) -> Iterator[None]:
         raise StateError(
             f"cannot keep {path}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)
         ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """On its disk, for us; 0 where that cannot be said."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes], *, mode: int = 0o600) -> int:

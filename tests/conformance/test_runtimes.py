@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import psutil
@@ -31,12 +32,14 @@ from qvirt.runtimes.contract import (
     Executing,
     HavingConsole,
     Inspection,
+    KeepingWarm,
     Pausable,
     Resizable,
     Runtime,
     Snapshotting,
 )
 from qvirt.runtimes.registry import RUNTIMES, runtime
+from qvirt.runtimes.service import Service
 
 MEMORY = 700 << 20
 PROTOCOLS = {
@@ -45,6 +48,7 @@ PROTOCOLS = {
     Power.RESIZE: Resizable,
     Power.EXEC: Executing,
     Power.CONSOLE: HavingConsole,
+    Power.WARM: KeepingWarm,
 }
 LONG = CircuitSource("long.qasm", family("random", 18, seed=1, depth=4000).encode())
 
@@ -378,14 +382,31 @@ def test_a_snapshot_is_listed_restored_and_removed(machine: Runtime, vm: VM) -> 
         return
     with running(machine, vm) as guest:
         assert list(machine.snapshots(guest.handle)) == []
-        machine.snapshot(guest.handle, "before")
-        assert list(machine.snapshots(guest.handle)) == ["before"]
+        machine.snapshot(guest.handle, "Before_1.0")
+        assert list(machine.snapshots(guest.handle)) == ["Before_1.0"]
         assert guest.works()
-        machine.restore(guest.handle, "before")
+        machine.restore(guest.handle, "Before_1.0")
         assert _works_again(machine, guest.handle)
-        machine.remove_snapshot(guest.handle, "before")
-        machine.remove_snapshot(guest.handle, "before")
+        machine.remove_snapshot(guest.handle, "Before_1.0")
+        machine.remove_snapshot(guest.handle, "Before_1.0")
         assert list(machine.snapshots(guest.handle)) == []
+
+
+def test_one_that_was_kept_warm_lives_as_its_owner_says_also_when_it_is_started_again(
+    machine: Runtime, vm: VM
+) -> None:
+    if not isinstance(machine, KeepingWarm):
+        assert machine.capabilities().lacking[Power.WARM]
+        return
+    with running(machine, vm) as guest:
+        wanted = replace(vm, spec=replace(vm.spec, name="lab", idle_stop=0.5), created=time.time())
+        machine.dedicate(guest.handle, wanted)
+        Service(machine.endpoint(guest.handle)).dedicate(wanted.spec, wanted.created, 5.0)
+        for again in (False, True):
+            if again:
+                machine.start(guest.handle)
+            until(lambda: machine.inspect(guest.handle).state is VMState.STOPPED)
+            assert machine.inspect(guest.handle).reason == "it had no work for 500 ms"
 
 
 def test_a_command_runs_inside(machine: Runtime, guest: Guest) -> None:

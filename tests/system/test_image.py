@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 from command_line import Cli, eventually
+from guest_images import copy
+from small_images import put
 
 from qvirt.errors import QvirtError
 from qvirt.images.catalogue import Catalogue, Image
+from qvirt.images.definition import content_hash
 from qvirt.images.docker_archive import LAYER
-from qvirt.model.vm import ImageForm
+from qvirt.model.vm import VM, ImageForm, VMSpec, VMState
 from qvirt.paths import Paths, default_home
+from qvirt.store import Store
 
 OWN = Paths(default_home())
 """Looked up when this is imported: the tests themselves run with another one."""
@@ -113,7 +117,7 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(image: Image, tmp_path:
     assert not work.exists()
 
 
-def test_export_and_import(image: Image, tmp_path: Path) -> None:
+def test_export_and_import(image: Image, tmp_path: Path, bell: Path) -> None:
     here, there = Cli(OWN.home), Cli(tmp_path / "home")
     there.environment["DOCKER_HOST"] = "unix:///nonexistent"
     file = tmp_path / "guest.tar.zst"
@@ -122,10 +126,54 @@ def test_export_and_import(image: Image, tmp_path: Path) -> None:
     assert there("image", "import", file).returncode == 0
     assert there.json("image", "inspect", "--verify")["current"] is True
     data = bytearray(file.read_bytes())
+    (tmp_path / "half").write_bytes(data[: len(data) // 2])
     data[len(data) // 2] ^= 0xFF
     file.write_bytes(data)
-    refused = there("image", "import", file)
-    assert refused.returncode == 2, refused.stderr
-    assert "Traceback" not in refused.stderr
+    for harmed in (file, tmp_path / "half", bell, tmp_path, tmp_path / "nowhere"):
+        refused = there("image", "import", harmed)
+        assert (refused.returncode, str(harmed) in refused.stderr) == (2, True), refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert list(Paths(there.home).building.iterdir()) == []
     assert there("image", "rm", image.id).returncode == 0
     assert json.loads(there("image", "list", "--format", "json").stdout)["images"] == []
+
+
+def test_an_image_that_a_vm_is_made_of_stays(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    cli.environment["DOCKER_HOST"] = "unix:///nonexistent"
+    image = copy(ImageForm.QEMU, cli.home)
+    made = cli("vm", "create", "lab", "--runtime", "qemu", "--memory", "700m", "--cold", "--no-wait")
+    assert made.returncode == 0, made.stderr
+    refused = cli("image", "rm", image.short)
+    assert (refused.returncode, "lab" in refused.stderr, "--force" in refused.stderr) == (5, True, True)
+    assert cli.json("image", "list")["images"] != []
+    forced = cli("image", "rm", "--force", image.short)
+    assert forced.returncode == 0, forced.stderr
+    assert cli.json("vm", "list")["vms"][0]["state"] == "running"
+    assert cli("vm", "stop", "lab", "--timeout", "100ms").returncode == 0
+    gone = cli("vm", "start", "lab")
+    assert (gone.returncode, "qvirt image build" in gone.stderr) == (6, True), gone.stderr
+    assert cli("vm", "destroy", "lab").returncode == 0
+    assert eventually(lambda: not cli.processes())
+
+
+def test_prune_removes_what_is_half_built_old_and_unused(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    cli.environment["DOCKER_HOST"] = "unix:///nonexistent"
+    paths = Paths(cli.home)
+    current = put(paths, content_hash(), ImageForm.QEMU)
+    old, used = (put(paths, digit * 64, ImageForm.QEMU) for digit in "ab")
+    (paths.building / "cccc").mkdir()
+    paths.fetched.mkdir()
+    store = Store(paths)
+    store.put_vm(VM("1", VMSpec("lab", "qemu", image=used.id), VMState.STOPPED, 0.0))
+    store.close()
+    assert "half built" in cli("image", "list").stderr
+    done = cli("image", "prune")
+    assert (done.returncode, done.stderr) == (0, f"removed half-built cccc, {old.short}\n")
+    assert {image.id for image in Catalogue(paths).images()} == {current.id, used.id}
+    assert cli("image", "prune").stderr == "there was nothing to remove\n"
+    assert "what was fetched" in cli("image", "prune", "--all").stderr
+    assert not paths.fetched.exists()
+    refused = cli("image", "rm", "dddd")
+    assert (refused.returncode, "images are: " in refused.stderr) == (5, True)

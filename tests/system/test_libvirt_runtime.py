@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,13 +11,15 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from guest_images import lend
 from guests import Guest, circuit, make_vm, running, until
 
-from qvirt.errors import Conflict, NotFound
-from qvirt.model.order import OrderKind
+from qvirt.errors import Conflict, NotFound, VMFailed
+from qvirt.model.order import MachineSize, OrderKind
 from qvirt.model.vm import VM, ImageForm, VMState
+from qvirt.model.wire import to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.libvirt.connection import connect, default_uri
 from qvirt.runtimes.libvirt.domain import find, name_of
@@ -88,6 +91,17 @@ def test_what_holds_is_told(guest: Guest, runtime: LibvirtRuntime) -> None:
         assert word in limits
 
 
+def test_a_guest_that_runs_out_of_memory_says_so_and_the_host_is_unharmed(
+    guest: Guest, runtime: LibvirtRuntime
+) -> None:
+    status = guest.overtax(27)
+    assert status.error is not None
+    assert status.error.code in ("does_not_fit", "out_of_memory"), status.error
+    assert runtime.stats(guest.handle).memory < MEMORY + (600 << 20)
+    guest.http.put("/v1/machine", content=to_json(MachineSize(MEMORY, 1)))
+    assert guest.works()
+
+
 def test_another_state_directory_is_left_alone(guest: Guest, tmp_path: Path) -> None:
     other = LibvirtRuntime(lend(ImageForm.QEMU, tmp_path / "other"))
     assert other.leftovers() == {}
@@ -137,6 +151,36 @@ def test_what_is_done_behind_our_back_is_told_and_mended(runtime: LibvirtRuntime
         runtime.destroy(runtime.leftovers()[guest.handle.vm])
         assert find(connect(default_uri()), guest.handle.vm) is None
         assert guest.handle.vm not in runtime.leftovers()
+
+
+def test_a_port_that_was_taken_is_exchanged(runtime: LibvirtRuntime, paths: Paths) -> None:
+    vm = libvirt_vm()
+    handle = runtime.create(vm)
+    try:
+        records = Records(paths, "libvirt", vm.id)
+        before = records.port
+        with socket.create_server(("127.0.0.1", before)):
+            runtime.start(handle)
+        assert records.port != before
+        pid = runtime.inspect(handle).pid
+        assert pid is not None
+        listening = [each.laddr.port for each in psutil.Process(pid).net_connections() if each.laddr]
+        assert listening == [records.port]
+    finally:
+        runtime.destroy(handle)
+
+
+def test_an_image_that_is_gone_is_told(runtime: LibvirtRuntime, paths: Paths) -> None:
+    vm = libvirt_vm()
+    handle = runtime.create(vm)
+    try:
+        records = Records(paths, "libvirt", vm.id)
+        records.change(replace(records.machine, disk="/nowhere/disk"))
+        with pytest.raises(VMFailed, match="/nowhere/disk"):
+            runtime.start(handle)
+        assert runtime.inspect(handle).state is VMState.STOPPED
+    finally:
+        runtime.destroy(handle)
 
 
 def test_stop_presses_the_power_button_and_what_is_stopped_can_be_resized(

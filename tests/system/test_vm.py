@@ -15,6 +15,7 @@ from command_line import BELL, Cli, eventually
 from guest_images import lend
 
 from qvirt.paths import Paths
+from qvirt.runtimes.contract import Runtime
 from qvirt.runtimes.registry import runtime
 
 
@@ -34,6 +35,18 @@ def vms(cli: Cli) -> dict[str, dict]:
 
 def pid_of(cli: Cli, name: str) -> int:
     return int(cli.json("vm", "inspect", name)["pid"])
+
+
+def _equip(cli: Cli, name: str) -> Runtime:
+    """With the image that the runtime needs. Skips the test where it is not available."""
+    found = runtime(name, Paths(cli.home))
+    form = found.capabilities().image
+    if form is not None:
+        lend(form, cli.home)
+    available = found.probe()
+    if not available.available:
+        pytest.skip(f"{name}: {available.reason}")
+    return found
 
 
 def counts(cli: Cli, bell: Path, *more: object) -> dict[str, int]:
@@ -58,12 +71,13 @@ def test_a_life(cli: Cli, bell: Path) -> None:
     assert cli("vm", "rename", "lab", "labor").returncode == 0
     assert cli("vm", "stop", "labor").returncode == 0
     assert vms(cli)["labor"]["state"] == "stopped"
-    refused = cli("run", bell, "--vm", "labor")
-    assert (refused.returncode, "qvirt vm start labor" in refused.stderr) == (5, True)
+    for command in (("run", bell, "--vm", "labor"), ("vm", "wait", "labor"), ("vm", "pause", "labor")):
+        refused = cli(*command)
+        assert (refused.returncode, "qvirt vm start labor" in refused.stderr) == (5, True)
     assert cli("vm", "start", "labor").returncode == 0
     assert cli("vm", "wait", "labor").returncode == 0
     assert counts(cli, bell, "--vm", "labor")
-    assert cli("vm", "rm", "labor").returncode == 0
+    assert cli("vm", "rm", "labor", "labor").stderr == "destroyed labor\n"
     assert vms(cli) == {}
     assert cli("vm", "inspect", "labor").returncode == 5
 
@@ -71,13 +85,7 @@ def test_a_life(cli: Cli, bell: Path) -> None:
 @pytest.mark.parametrize("name", ["docker", "qemu", "libvirt"])
 def test_the_same_life_on_every_engine(cli: Cli, bell: Path, name: str) -> None:
     """From the command line alone; the limits and powers are the conformance suite's matter."""
-    found = runtime(name, Paths(cli.home))
-    form = found.capabilities().image
-    assert form is not None
-    lend(form, cli.home)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"{name}: {available.reason}")
+    found = _equip(cli, name)
     made = cli("vm", "create", "lab", "--runtime", name, "--memory", "700m")
     assert (made.returncode, made.stdout) == (0, "lab\n"), made.stderr
     assert vms(cli)["lab"]["state"] == "running"
@@ -95,8 +103,13 @@ def test_pause_holds_a_circuit_and_resume_lets_it_go_on(cli: Cli, bell: Path) ->
     assert cli("vm", "create", "lab").returncode == 0
     assert cli("vm", "pause", "lab").returncode == 0
     assert vms(cli)["lab"]["state"] == "paused"
-    refused = cli("run", bell, "--vm", "lab")
-    assert (refused.returncode, "qvirt vm resume lab" in refused.stderr) == (5, True)
+    for command in (
+        ("run", bell, "--vm", "lab"),
+        ("vm", "wait", "lab"),
+        ("vm", "resize", "lab", "--cpus", 1),
+    ):
+        refused = cli(*command)
+        assert (refused.returncode, "qvirt vm resume lab" in refused.stderr) == (5, True)
     assert cli("vm", "resume", "lab").returncode == 0
     assert counts(cli, bell, "--vm", "lab")
 
@@ -154,13 +167,19 @@ def test_time_to_live_and_rest(cli: Cli) -> None:
     assert eventually(lambda: not cli.processes())
 
 
-def test_two_creates_of_one_name_make_one_vm(cli: Cli) -> None:
-    both = [cli.start("vm", "create", "lab") for _ in range(2)]
+@pytest.mark.parametrize("name", ["process", "docker", "qemu", "libvirt"])
+def test_two_creates_of_one_name_make_one_vm(cli: Cli, name: str) -> None:
+    _equip(cli, name)
+    command = ("vm", "create", "lab", "--runtime", name, "--memory", "700m", "--cold", "--no-wait")
+    both = [cli.start(*command) for _ in range(2)]
     outcomes = [(process.communicate(), process.returncode) for process in both]
     assert sorted(code for _, code in outcomes) == [0, 5], outcomes
     assert "there is a VM named 'lab' already" in "".join(errors for (_, errors), _ in outcomes)
+    again = cli(*command)
+    assert (again.returncode, "there is a VM named 'lab' already" in again.stderr) == (5, True)
     assert list(vms(cli)) == ["lab"]
     assert len(list((cli.home / "vms").iterdir())) == 1
+    assert list(runtime(name, Paths(cli.home)).leftovers()) == [vms(cli)["lab"]["id"]]
 
 
 @pytest.mark.parametrize("script", ["create", "start", "endpoint", "dies", "silent"])
@@ -263,7 +282,14 @@ def test_prune_removes_what_nobody_owns(cli: Cli) -> None:
         (["vm", "create", "lab", "--qubits", "50"], 3, "this machine has"),
         (["vm", "create", "lab", "--qubits", "28", "--memory", "1g"], 3, "28 qubits need"),
         (["vm", "create", "lab", "--memory", "1m"], 2, "at least 256 MiB"),
+        (["vm", "create", "lab/one"], 2, "is not a VM name"),
+        (["vm", "create", "ünï"], 2, "is not a VM name"),
+        (["vm", "create", "a" * 64], 2, "up to 63"),
+        (["vm", "create", "lab", "--cpus", "1000"], 3, "this machine has"),
         (["vm", "create", "lab", "--env", "X"], 2, "NAME=VALUE"),
+        (["vm", "create", "lab", "--env", "A B=1"], 2, "environment variable"),
+        (["vm", "create", "lab", "--ttl", "0"], 2, "more than 0"),
+        (["vm", "import", "/nonexistent", "lab"], 2, "cannot be read"),
         (["vm", "create", "lab", "--template", "huge"], 5, "templates are"),
         (["vm", "create", "lab", "--restart", "perhaps"], 2, "restart policy"),
         (["vm", "create", "lab", "--ttl", "soon"], 2, "not a time"),

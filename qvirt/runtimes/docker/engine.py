@@ -18,6 +18,7 @@ from qvirt.runtimes.docker.facts import Facts, read_facts
 VARIABLES = ("DOCKER_HOST", "CONTAINER_HOST")
 INSTALL = "./setup_quantum_vm.sh --with docker"
 START = "sudo systemctl start docker, or without systemd: sudo service docker start"
+WHOLE = "`qvirt image inspect --verify` says whether the image is whole, `qvirt image build` mends it"
 JOIN = "sudo usermod -aG docker $USER, then log in again"
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60
@@ -134,7 +135,7 @@ class Engine:
         with self.asked(f"load {archive}"), archive.open("rb") as file:
             for said in self._connect(LOAD_SECONDS).load_image(file):
                 if "error" in said:
-                    raise VMFailed(f"the container engine cannot load {archive}: {said['error']}")
+                    raise _refusal(f"load {archive}", str(said["error"]), None, hint=WHOLE)
 
     @contextmanager
     def asked(self, what: str) -> Iterator[None]:
@@ -178,9 +179,9 @@ _REFUSALS: tuple[tuple[str, Callable[[str], QvirtError]], ...] = (
 """What an engine says in particular cases, and what that is for us."""
 
 
-def _refusal(what: str, said: str, status: int | None) -> QvirtError:
+def _refusal(what: str, said: str, status: int | None, hint: str | None = None) -> QvirtError:
     message = f"the container engine would not {what}: {said.strip()}"
     for sign, kind in _REFUSALS:
         if sign in said.lower():
             return kind(message)
-    return Conflict(message) if status == 409 else VMFailed(message)
+    return Conflict(message, hint=hint) if status == 409 else VMFailed(message, hint=hint)

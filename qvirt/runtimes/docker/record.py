@@ -39,6 +39,11 @@ def exists(paths: Paths, vm_id: str) -> bool:
     return _file(paths, vm_id).exists()
 
 
+def kept(paths: Paths) -> list[str]:
+    """The ids of all VMs that have records, whether or not an engine has their containers."""
+    return [path.parent.name for path in paths.vms.glob(f"*/{RUNTIME}.json")]
+
+
 def note(paths: Paths, vm_id: str, wanted: Wanted) -> None:
     write_atomically(_file(paths, vm_id), [to_json(wanted)])
 

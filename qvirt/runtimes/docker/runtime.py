@@ -30,6 +30,7 @@ LISTEN_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 PAUSE = 0.002
 
+POWERS = frozenset({Power.PAUSE, Power.RESIZE, Power.EXEC, Power.GPU, Power.WARM})
 LACKING = {
     Power.SNAPSHOT: "checkpoints of containers need CRIU, which fails on many kernels; "
     "qvirt's own snapshots work for every runtime",
@@ -37,6 +38,13 @@ LACKING = {
     Power.CONSOLE: "a container has no console; see its log, or run a command in it",
 }
 NO_UPDATE = "Podman's Docker interface cannot change the limits of a container"
+NOT_STARTED = (126, 127)
+LACKS = (
+    "qvirt: the guest has no command {}\n"
+    "  hint: it has python3, sh and what `busybox --list` names, as in -- busybox nslookup\n"
+)
+"""A guest is a service and not a system to work in."""
+
 REBUILD = "qvirt image build --for docker"
 
 
@@ -71,7 +79,7 @@ class DockerRuntime:
                 facts.require_nvidia()
             except Unavailable as error:
                 lacking[Power.GPU] = error.message
-        powers = frozenset({Power.PAUSE, Power.RESIZE, Power.EXEC, Power.GPU}) - frozenset(lacking)
+        powers = POWERS - frozenset(lacking)
         return Capabilities(powers, lacking, ImageForm.DOCKER)
 
     def create(self, vm: VM) -> Handle:
@@ -171,8 +179,8 @@ class DockerRuntime:
     def leftovers(self) -> dict[str, Handle]:
         engine = self._engine()
         ours = engine.labelled(f"{options.HOME_LABEL}={options.home_label(self._paths)}")
-        ids = (container["Labels"].get(options.VM_LABEL) for container in ours)
-        return {vm_id: self._handle(engine, vm_id) for vm_id in ids if vm_id}
+        ids = {container["Labels"].get(options.VM_LABEL) for container in ours} - {None}
+        return {vm_id: self._handle(engine, vm_id) for vm_id in {*ids, *record.kept(self._paths)}}
 
     def pause(self, handle: Handle) -> None:
         engine, name = self._place(handle)
@@ -202,18 +210,25 @@ class DockerRuntime:
         record.note(self._paths, handle.vm, replace(wanted, spec=spec))
         return handle
 
+    def dedicate(self, handle: Handle, vm: VM) -> None:
+        wanted = record.wanted(self._paths, handle.vm)
+        record.note(self._paths, handle.vm, replace(wanted, spec=vm.spec, created=vm.created))
+
     def execute(self, handle: Handle, command: Sequence[str]) -> Executed:
         """As the guest's own user; nothing more is allowed than to the guest."""
         engine, name = self._place(handle)
         found = engine.container(name)
+        vm = record.wanted(self._paths, handle.vm).spec.name
         if found is None or not is_running(found):
-            raise Conflict(f"VM {handle.vm} is not running", hint="`qvirt vm start` starts it")
+            raise Conflict(f"VM {vm} is not running", hint=f"qvirt vm start {vm}")
         if is_paused(found):
-            raise Conflict(f"VM {handle.vm} is paused", hint="`qvirt vm resume` lets it go on")
+            raise Conflict(f"VM {vm} is paused", hint=f"qvirt vm resume {vm}")
         with engine.asked(f"run {command[0]} in {name}"):
             order = engine.api.exec_create(name, list(command))["Id"]
             output, errors = engine.api.exec_start(order, demux=True)
             status = engine.api.exec_inspect(order)["ExitCode"]
+        if status in NOT_STARTED and b"executable file not found" in (output or b""):
+            return Executed(status, b"", LACKS.format(command[0]).encode())
         return Executed(status, output or b"", errors or b"")
 
     # Inside

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from qvirt.errors import QvirtError, Unavailable, VMFailed
@@ -41,9 +42,19 @@ def connect(uri: str) -> libvirt.virConnect:
         _run_event_loop()
     try:
         _open[key] = libvirt.open(uri)
+        atexit.register(_close, key)
     except libvirt.libvirtError as error:
         raise Unavailable(f"{uri}: {error.get_error_message()}", hint=SETUP) from None
     return _open[key]
+
+
+def _close(key: tuple[int, str]) -> None:
+    """Before Python takes the library apart, which a connection that is closed later would complain of."""
+    import libvirt
+
+    if key[0] == os.getpid() and key in _open:
+        with suppress(libvirt.libvirtError):
+            _open.pop(key).close()
 
 
 def default_uri() -> str:
@@ -62,13 +73,18 @@ def default_uri() -> str:
 
 @contextmanager
 def failures(what: str, kind: type[QvirtError] = VMFailed) -> Iterator[None]:
-    """Turn an error of libvirt into ours: ``what`` could not be done, and why."""
+    """Turn an error of libvirt into ours: ``what`` could not be done, and why.
+
+    Raises Unavailable, whatever ``kind`` is, where the daemon has gone.
+    """
     import libvirt
 
     try:
         yield
     except libvirt.libvirtError as error:
         reason = error.get_error_message() or str(error)
+        if error.get_error_domain() == libvirt.VIR_FROM_RPC:
+            raise Unavailable(f"{what}: libvirt does not answer: {reason}", hint=SETUP) from error
         hint = next((hint for sign, hint in HINTS.items() if sign in reason), None)
         raise kind(f"{what}: {reason}", hint=hint) from error
 

@@ -6,8 +6,9 @@ libvirt destroys it when the owner's connection is closed.
 
 from __future__ import annotations
 
-import importlib.util
+import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvirt.errors import Conflict, NotFound, QvirtError, Unavailable, UsageError, VMFailed
+from qvirt.errors import Conflict, NotFound, QvirtError, Unavailable, VMFailed
 from qvirt.images.catalogue import Catalogue
-from qvirt.model.vm import NAME, VM, Endpoint, Handle, ImageForm, Power, VMSpec, VMState
+from qvirt.model.vm import VM, Endpoint, Handle, ImageForm, Power, VMSpec, VMState
 from qvirt.model.wire import to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.accelerator import accelerator
@@ -27,21 +28,19 @@ from qvirt.runtimes.libvirt import domain as domains
 from qvirt.runtimes.libvirt.connection import EMBEDDED, connect, default_uri, failures
 from qvirt.runtimes.libvirt.limits import held
 from qvirt.runtimes.pids import birth
-from qvirt.runtimes.qemu import boot
+from qvirt.runtimes.qemu import boot, requirements
 from qvirt.runtimes.qemu.process import free_port
 from qvirt.runtimes.qemu.records import Machine, Records
-from qvirt.runtimes.qemu.service import Service
 from qvirt.runtimes.running import Running, read_running, taken_cpus, write
+from qvirt.runtimes.service import Service
 
 if TYPE_CHECKING:
     import libvirt
 
 HANDLE_VERSION = 1
-POWERS = frozenset({Power.PAUSE, Power.SNAPSHOT, Power.RESIZE, Power.CONSOLE})
-LACKING = {
+LIBRARIES = {"libvirt": "libvirt-python", "jinja2": "Jinja2"}
+LACKING = requirements.LACKING | {
     Power.CLONE: "libvirt makes no copies of a running domain; qvirt's own snapshots do",
-    Power.EXEC: "there is nothing in the guest that runs commands",
-    Power.GPU: "a QEMU guest has no GPU",
 }
 CLOCK_SECONDS = 5.0
 PORTS_TRIED = 5
@@ -56,11 +55,9 @@ class LibvirtRuntime:
         self._paths = paths
 
     def probe(self) -> Availability:
-        for module, library in (("libvirt", "libvirt-python"), ("jinja2", "Jinja2")):
-            if importlib.util.find_spec(module) is None:
-                return Availability(
-                    False, f"the Python library {library} is missing", "pip install 'qvirt[libvirt]'"
-                )
+        lacking = requirements.lacking(LIBRARIES, "libvirt")
+        if lacking is not None:
+            return lacking
         try:
             uri = default_uri()
             Catalogue(self._paths).find(None, ImageForm.QEMU)
@@ -69,18 +66,14 @@ class LibvirtRuntime:
         return Availability(True, f"{uri}, {accelerator().name.upper()}: {accelerator().reason}")
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(POWERS, LACKING, ImageForm.QEMU, accelerator().slowdown)
+        return Capabilities(requirements.POWERS, LACKING, ImageForm.QEMU, accelerator().slowdown)
 
     # Life
 
     def create(self, vm: VM) -> Handle:
-        boot.check(vm.spec)
         records = self._records(vm.id)
         if not records.made:
-            image = Catalogue(self._paths).find(vm.spec.image, ImageForm.QEMU)
-            disk, kernel, initrd = (str(file.resolve()) for file in (image.disk, image.kernel, image.initrd))
-            owned, uri = vm.owner is not None, default_uri()
-            machine = Machine(vm.spec, disk, kernel, initrd, owned, vm.created, uri)
+            machine = requirements.machine_for(self._paths, vm, default_uri())
             records.make(machine, free_port())
         try:
             if self._find(vm.id) is None:
@@ -96,6 +89,7 @@ class LibvirtRuntime:
         if self.inspect(handle).state in (VMState.RUNNING, VMState.PAUSED):
             return handle
         machine = self._machine(handle.vm)
+        requirements.require_image(machine)
         boot.write_config(self._paths, handle.vm, machine, accelerator())
         # A driver within this process has no such flag: its domains end with the process anyway.
         embedded = (machine.uri or "").startswith(EMBEDDED)
@@ -133,7 +127,9 @@ class LibvirtRuntime:
         self.stop(handle, timeout=0)
         with self._failures(handle, "remove"):
             domain = self._find(handle.vm)
-            if domain is not None:
+            if domain is None:
+                _end_stray(domains.name_of(handle.vm))
+            else:
                 domain.undefineFlags(
                     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
                 )
@@ -145,9 +141,12 @@ class LibvirtRuntime:
     def inspect(self, handle: Handle) -> Inspection:
         import libvirt
 
-        with self._failures(handle, "look at"):
-            domain = self._find(handle.vm)
-            found = libvirt.VIR_DOMAIN_NOSTATE if domain is None else domain.state()[0]
+        try:
+            with self._failures(handle, "look at"):
+                domain = self._find(handle.vm)
+                found = libvirt.VIR_DOMAIN_NOSTATE if domain is None else domain.state()[0]
+        except Unavailable as error:
+            return self._inspect_without_libvirt(handle, error)
         if found in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED, libvirt.VIR_DOMAIN_PAUSED):
             state = VMState.PAUSED if found == libvirt.VIR_DOMAIN_PAUSED else VMState.RUNNING
             machine, running = self._machine(handle.vm), self._running(handle.vm)
@@ -223,7 +222,7 @@ class LibvirtRuntime:
         """libvirt saves a domain by ending it: it is restored at once from what was saved."""
         import libvirt
 
-        file = self._saved(handle.vm, name)
+        file = self._records(handle.vm).saved(name)
         file.parent.mkdir(mode=0o700, exist_ok=True)
         with self._failures(handle, "save"):
             domain = self._domain(handle.vm)
@@ -232,22 +231,32 @@ class LibvirtRuntime:
         self._restore(handle, file, was_paused, f"restored after the snapshot {name}")
 
     def restore(self, handle: Handle, name: str) -> None:
-        file = self._saved(handle.vm, name)
+        records = self._records(handle.vm)
+        file = records.saved(name)
         if not file.exists():
-            raise NotFound(f"VM {handle.vm} has no libvirt snapshot {name!r}")
+            raise NotFound(f"VM {records.machine.spec.name} has no libvirt snapshot {name!r}")
         self.stop(handle, timeout=0)
         self._restore(handle, file, False, f"restored from the snapshot {name}")
 
     def snapshots(self, handle: Handle) -> list[str]:
-        return sorted(path.stem for path in self._paths.vm_saved(handle.vm).glob("*.save"))
+        return self._records(handle.vm).saved_names
 
     def remove_snapshot(self, handle: Handle, name: str) -> None:
-        self._saved(handle.vm, name).unlink(missing_ok=True)
+        self._records(handle.vm).saved(name).unlink(missing_ok=True)
 
     def console(self, handle: Handle) -> Path:
         return self._paths.vm_console(handle.vm)
 
     # Inside
+
+    def _inspect_without_libvirt(self, handle: Handle, error: Unavailable) -> Inspection:
+        """A guest of this machine outlives the daemon that has started it."""
+        if not self._paths.vm_process(handle.vm).exists():
+            return Inspection(VMState.STOPPED, reason=error.message)
+        running = self._running(handle.vm)
+        if running is None:
+            return Inspection(VMState.FAILED, reason=error.message)
+        return Inspection(VMState.RUNNING, running.pid, error.message)
 
     def _restore(self, handle: Handle, file: Path, paused: bool, origin: str) -> None:
         import libvirt
@@ -264,8 +273,8 @@ class LibvirtRuntime:
         """And the random numbers: the guest is given its own identity once more."""
         records = self._records(vm_id)
         with suppress(VMFailed):
-            service = Service(records.port, records.token)
-            service.become(records.token, records.machine.spec.name, CLOCK_SECONDS)
+            machine = records.machine
+            Service(records.endpoint).become(records.token, machine.spec, machine.created, CLOCK_SECONDS)
 
     def _shut_down(self, domain: libvirt.virDomain, timeout: float) -> None:
         import libvirt
@@ -326,16 +335,19 @@ class LibvirtRuntime:
     def _machine(self, vm_id: str) -> Machine:
         return self._records(vm_id).machine
 
-    def _saved(self, vm_id: str, name: str) -> Path:
-        if not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is not the name of a snapshot")
-        return self._paths.vm_saved(vm_id) / f"{name}.save"
-
     def _records(self, vm_id: str) -> Records:
         return Records(self._paths, self.name, vm_id)
 
     def _handle(self, vm_id: str) -> Handle:
         return Handle(self.name, HANDLE_VERSION, vm_id, {"folder": str(self._paths.vm(vm_id))})
+
+
+def _end_stray(domain: str) -> None:
+    """A QEMU that libvirt knows nothing of: it was killed before it had written down that it started one."""
+    pid = _process_of(domain)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _process_of(domain: str) -> int | None:

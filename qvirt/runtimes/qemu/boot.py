@@ -6,13 +6,12 @@ end is qemu/stage2 in the image.
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from qvirt.errors import Unsupported, UsageError
+from qvirt.errors import Unsupported
 from qvirt.model.vm import VMSpec
 from qvirt.paths import Paths
 from qvirt.runtimes.accelerator import Accelerator
@@ -23,7 +22,6 @@ from qvirt.runtimes.running import write
 
 GUEST_PORT = 8000
 CALIBRATION_IN_GUEST = "/run/qvirt/calibration.json"
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LAST_LINES = 8
 """Of the console, among which a guest's last words are: the kernel says that it powers off after them."""
 
@@ -37,9 +35,6 @@ def check(spec: VMSpec) -> None:
             "a QEMU VM has no volumes: the kernel of the guest image shares no folders with the host",
             hint="use --runtime docker",
         )
-    for name in spec.environment:
-        if not VARIABLE.fullmatch(name):
-            raise UsageError(f"{name!r} is not the name of an environment variable")
 
 
 def kernel_line(spec: VMSpec, accelerator: Accelerator) -> str:
@@ -64,6 +59,8 @@ def write_config(paths: Paths, vm_id: str, machine: Machine, accelerator: Accele
     if "opt/qvirt/calibration" in dict(files(paths, vm_id, accelerator)):
         arguments += ["--calibration", CALIBRATION_IN_GUEST]
     arguments += lifetime(spec, machine.created, time.time())
+    if not accelerator.is_native:
+        arguments += ["--slowdown", f"{accelerator.slowdown:g}"]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in spec.environment.items()]
     lines += [f"ARGS={shlex.quote(shlex.join(arguments))}", f"HOSTNAME={shlex.quote(spec.name)}", ""]
     write(paths.vm_config(vm_id), "\n".join(lines).encode())

@@ -26,6 +26,7 @@ from qvirt.runtimes.confinement import free_cpus
 from qvirt.runtimes.pids import birth
 from qvirt.runtimes.qemu.qmp import Monitor, connect
 from qvirt.runtimes.running import Running, read_running, taken_cpus, write
+from qvirt.store.files import state_errors
 
 PREFIX = "qvirt-"
 """Of QEMU's ``-name``, by which a process is found whose folder is gone."""
@@ -135,7 +136,9 @@ class QemuProcess:
 
     def _spawn(self, command: list[str], owned: bool, cpus: tuple[int, ...]) -> subprocess.Popen[bytes]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        log = os.open(self._paths.vm_hypervisor_log(self._vm_id), flags, 0o600)
+        path = self._paths.vm_hypervisor_log(self._vm_id)
+        with state_errors(path):
+            log = os.open(path, flags, 0o600)
 
         def spawn() -> subprocess.Popen[bytes]:
             if cpus:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
 
-from qvirt.errors import QvirtError, VMFailed
+from qvirt.errors import QvirtError, UsageError, VMFailed
+from qvirt.model.snapshot import NAME
 from qvirt.model.vm import Endpoint, VMSpec
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.running import write
+from qvirt.store.files import state_errors
 
 LOG_BYTES = 1 << 20
 """Octets of a log that are given, the last ones."""
+
+SAVED = ".state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,14 @@ class Records:
 
     def make(self, machine: Machine, port: int) -> None:
         """The folder, with a token of its own; what makes it a VM is written last."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(self._paths.vm_token(self._vm_id), token_urlsafe(32).encode())
-        self.port = port
-        self.change(machine)
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            with state_errors(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(self._paths.vm_token(self._vm_id), token_urlsafe(32).encode())
+            self.port = port
+            self.change(machine)
+            undo.pop_all()
 
     def change(self, machine: Machine) -> None:
         write(self._machine, to_json(machine))
@@ -92,6 +102,17 @@ class Records:
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(self.token, url=f"http://127.0.0.1:{self.port}")
+
+    def saved(self, name: str) -> Path:
+        """Where the engine's snapshot of this name lies, or would."""
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is not the name of a snapshot")
+        return self._paths.vm_saved(self._vm_id) / f"{name}{SAVED}"
+
+    @property
+    def saved_names(self) -> list[str]:
+        found = self._paths.vm_saved(self._vm_id).glob(f"*{SAVED}")
+        return sorted(path.name.removesuffix(SAVED) for path in found)
 
     @property
     def log(self) -> str:

@@ -6,34 +6,33 @@ A VM starts as a copy of a memory template where that is possible (warm.py), els
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from qvirt.errors import Conflict, NotFound, QvirtError, Unavailable, UsageError, VMFailed
+from qvirt.errors import Conflict, NotFound, QvirtError, StateError, Unavailable, VMFailed
 from qvirt.images.catalogue import Catalogue
-from qvirt.model.vm import NAME, VM, Endpoint, Handle, ImageForm, Power, VMSpec, VMState
+from qvirt.model.vm import VM, Endpoint, Handle, ImageForm, Power, VMSpec, VMState
 from qvirt.paths import Paths
 from qvirt.runtimes.accelerator import accelerator
 from qvirt.runtimes.contract import Availability, Capabilities, Inspection, Stats
-from qvirt.runtimes.qemu import boot, state
+from qvirt.runtimes.qemu import boot, requirements, state
 from qvirt.runtimes.qemu.command import BINARY, Hardware, Memory, command, find_binary
 from qvirt.runtimes.qemu.limits import held
 from qvirt.runtimes.qemu.process import QemuProcess, end_by_name, find_by_name, free_port
 from qvirt.runtimes.qemu.qmp import Monitor
 from qvirt.runtimes.qemu.records import Machine, Records
-from qvirt.runtimes.qemu.service import Service
 from qvirt.runtimes.qemu.warm import VM_PREFIX, Template, Templates, lines_of
+from qvirt.runtimes.service import Service
+from qvirt.runtimes.usage import usage
 
 HANDLE_VERSION = 1
 SETUP = "./setup_quantum_vm.sh --with qemu"
-POWERS = frozenset({Power.PAUSE, Power.SNAPSHOT, Power.RESIZE, Power.CONSOLE})
-LACKING = {
+LIBRARIES = {"qemu.qmp": "qemu.qmp", "jinja2": "Jinja2"}
+LACKING = requirements.LACKING | {
     Power.CLONE: "qvirt's own snapshots make copies; every QEMU VM is a copy of a warm one anyway",
-    Power.EXEC: "there is nothing in the guest that runs commands",
-    Power.GPU: "a QEMU guest has no GPU",
 }
 STATE_SECONDS = 60.0
 IDENTITY_SECONDS = 30.0
@@ -52,11 +51,9 @@ class QemuRuntime:
     def probe(self) -> Availability:
         if find_binary() is None:
             return Availability(False, f"{BINARY} is not installed", SETUP)
-        for module, extra in (("qemu.qmp", "qemu.qmp"), ("jinja2", "Jinja2")):
-            if not _is_installed(module):
-                return Availability(
-                    False, f"the Python library {extra} is missing", "pip install 'qvirt[qemu]'"
-                )
+        lacking = requirements.lacking(LIBRARIES, "qemu")
+        if lacking is not None:
+            return lacking
         try:
             Catalogue(self._paths).find(None, ImageForm.QEMU)
         except QvirtError as error:
@@ -65,18 +62,14 @@ class QemuRuntime:
         return Availability(True, f"{BINARY}, {found.name.upper()}: {found.reason}")
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(POWERS, LACKING, ImageForm.QEMU, accelerator().slowdown)
+        return Capabilities(requirements.POWERS, LACKING, ImageForm.QEMU, accelerator().slowdown)
 
     # Life
 
     def create(self, vm: VM) -> Handle:
-        boot.check(vm.spec)
         records = self._records(vm.id)
         if not records.made:
-            image = Catalogue(self._paths).find(vm.spec.image, ImageForm.QEMU)
-            disk, kernel, initrd = (str(file.resolve()) for file in (image.disk, image.kernel, image.initrd))
-            machine = Machine(vm.spec, disk, kernel, initrd, vm.owner is not None, vm.created)
-            records.make(machine, free_port())
+            records.make(requirements.machine_for(self._paths, vm), free_port())
         return self._handle(vm.id)
 
     def start(self, handle: Handle) -> Handle:
@@ -91,10 +84,19 @@ class QemuRuntime:
                 template = self._templates.get(machine, hardware)
                 self._copy(handle.vm, machine, hardware, template)
                 return handle
-            except VMFailed as error:
+            except (VMFailed, StateError) as error:
                 why_cold = f"the warm start failed: {error.message}"
         self._boot(handle.vm, machine, hardware, why_cold)
         return handle
+
+    def prepare(self, handle: Handle, tell: Callable[[str], None]) -> None:
+        machine = self._records(handle.vm).machine
+        if self._templates.why_not(machine.spec) is None:
+            with suppress(VMFailed, StateError):  # then ``start`` says why, and boots it
+                self._templates.get(machine, self._hardware(machine), tell)
+
+    def remove_templates(self, everything: bool) -> list[str]:
+        return self._templates.prune(everything)
 
     def stop(self, handle: Handle, timeout: float = 5.0) -> None:
         self._process(handle.vm).end(timeout)
@@ -137,14 +139,7 @@ class QemuRuntime:
         running = self._process(handle.vm).running
         if running is None:
             return Stats(0, 0.0, 0)
-        import psutil
-
-        try:
-            process = psutil.Process(running.pid)
-            used, times = process.memory_full_info(), process.cpu_times()
-        except psutil.Error:
-            return Stats(0, 0.0, 0)
-        return Stats(getattr(used, "pss", used.rss), times.user + times.system, 1)
+        return usage(running.pid)
 
     def leftovers(self) -> dict[str, Handle]:
         found = {path.parent.name for path in self._paths.vms.glob(f"*/{self.name}.json")}
@@ -179,7 +174,7 @@ class QemuRuntime:
         return handle
 
     def snapshot(self, handle: Handle, name: str) -> None:
-        file = self._saved(handle.vm, name)
+        file = self._records(handle.vm).saved(name)
         file.parent.mkdir(mode=0o700, exist_ok=True)
         with self._process(handle.vm).monitor() as monitor:
             was_running = monitor.status == "running"
@@ -191,10 +186,10 @@ class QemuRuntime:
                     monitor.execute("cont")
 
     def restore(self, handle: Handle, name: str) -> None:
-        file = self._saved(handle.vm, name)
+        records = self._records(handle.vm)
+        file, machine = records.saved(name), records.machine
         if not file.exists():
-            raise NotFound(f"VM {handle.vm} has no QEMU snapshot {name!r}")
-        machine = self._records(handle.vm).machine
+            raise NotFound(f"VM {machine.spec.name} has no QEMU snapshot {name!r}")
         process = self._process(handle.vm)
         process.end(0)
         origin = f"restored from the snapshot {name}"
@@ -202,10 +197,10 @@ class QemuRuntime:
         self._tell_identity(handle.vm, IDENTITY_SECONDS)
 
     def snapshots(self, handle: Handle) -> list[str]:
-        return sorted(path.stem for path in self._paths.vm_saved(handle.vm).glob("*.state"))
+        return self._records(handle.vm).saved_names
 
     def remove_snapshot(self, handle: Handle, name: str) -> None:
-        self._saved(handle.vm, name).unlink(missing_ok=True)
+        self._records(handle.vm).saved(name).unlink(missing_ok=True)
 
     def console(self, handle: Handle) -> Path:
         return self._paths.vm_console(handle.vm)
@@ -262,19 +257,14 @@ class QemuRuntime:
 
     def _tell_identity(self, vm_id: str, seconds: float, known_token: str | None = None) -> None:
         records = self._records(vm_id)
-        service = Service(records.port, known_token or records.token)
-        service.become(records.token, records.machine.spec.name, seconds)
+        service = Service(replace(records.endpoint, token=known_token or records.token))
+        service.become(records.token, records.machine.spec, records.machine.created, seconds)
 
     def _hardware(self, machine: Machine) -> Hardware:
         binary = find_binary()
         if binary is None:
             raise Unavailable(f"{BINARY} is not installed", hint=SETUP)
-        for file in (machine.disk, machine.kernel, machine.initrd):
-            if not Path(file).exists():
-                raise VMFailed(
-                    f"the image of VM {machine.spec.name} is gone: there is no {file}",
-                    hint="qvirt image build --for qemu, then make the VM again",
-                )
+        requirements.require_image(machine)
         found = accelerator()
         files = machine.disk, machine.kernel, machine.initrd
         line = boot.kernel_line(machine.spec, found)
@@ -288,11 +278,6 @@ class QemuRuntime:
         except VMFailed:
             return "running"
 
-    def _saved(self, vm_id: str, name: str) -> Path:
-        if not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is not the name of a snapshot")
-        return self._paths.vm_saved(vm_id) / f"{name}.state"
-
     def _process(self, vm_id: str) -> QemuProcess:
         return QemuProcess(self._paths, vm_id)
 
@@ -301,10 +286,3 @@ class QemuRuntime:
 
     def _handle(self, vm_id: str) -> Handle:
         return Handle(self.name, HANDLE_VERSION, vm_id, {"folder": str(self._paths.vm(vm_id))})
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:
-        return False

@@ -19,19 +19,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qvirt.errors import QvirtError, VMFailed
-from qvirt.model.vm import VMSpec
+from qvirt.model.vm import Endpoint, VMSpec
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
+from qvirt.runtimes.accelerator import Accelerator, accelerator
 from qvirt.runtimes.qemu import boot, state
-from qvirt.runtimes.qemu.command import Hardware, Lines, Memory, command, version_of
+from qvirt.runtimes.qemu.command import Hardware, Lines, Memory, command, find_binary, version_of
 from qvirt.runtimes.qemu.process import PREFIX, QemuProcess, free_port
 from qvirt.runtimes.qemu.records import Machine, Records
-from qvirt.runtimes.qemu.service import Service
 from qvirt.runtimes.running import write
+from qvirt.runtimes.service import Service
 from qvirt.units import show_bytes
 from qvirt.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 """Counts the changes in how a template is made that its key would not show."""
 
 KEPT = 4
@@ -39,6 +40,9 @@ KEPT = 4
 
 VM_PREFIX = "warm-"
 """Of the id of the VM that becomes a template."""
+
+SHORT = 12
+"""Digits of a key that people see."""
 
 BOOT_SECONDS = 300.0
 SAVE_SECONDS = 60.0
@@ -55,16 +59,20 @@ MEMORY_USED = 768 << 20
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """``basis`` is the hash of what it was made with; where that has changed it is of no use any more."""
+    """``basis`` is the hash of what it was made with; where that has changed it is of no use any more.
+
+    ``disk`` is that of the image.
+    """
 
     key: str
     basis: str
     token: str
     seconds: float
+    disk: str
 
     @property
     def short(self) -> str:
-        return self.key[:12]
+        return self.key[:SHORT]
 
 
 class Templates:
@@ -77,16 +85,17 @@ class Templates:
             return "asked for"
         if spec.environment:
             return "its environment variables must be there when the guest boots"
-        if spec.ttl is not None or spec.idle_stop is not None:
-            return "its lifetime must be known when the guest boots"
         return None
 
-    def get(self, machine: Machine, hardware: Hardware) -> Template:
+    def get(
+        self, machine: Machine, hardware: Hardware, tell: Callable[[str], None] = lambda stage: None
+    ) -> Template:
         """The template for such machines, made now where there is none. Raises VMFailed."""
-        basis = _basis(hardware)
+        basis = _basis(hardware.binary, hardware.disk, hardware.accelerator)
         key = _key(machine.spec, hardware, basis)
         found = self._read(key)
         if found is None:
+            tell("making a memory template, once for all VMs like it")
             with self._lock():
                 found = self._read(key) or self._make(key, basis, machine, hardware)
                 self._prune(basis)
@@ -110,6 +119,19 @@ class Templates:
     def remove(self, key: str) -> None:
         """VMs that are copies of it go on: they have the file open."""
         shutil.rmtree(self._folder(key), ignore_errors=True)
+
+    def prune(self, everything: bool) -> list[str]:
+        """Remove those whose image or QEMU has gone or changed, or all, and halves; says what went."""
+        removed = []
+        for path in self._paths.warm.glob("*/template.json"):
+            key = path.parent.name
+            template = self._read(key)
+            if everything or template is None or not _is_fresh(template):
+                removed.append(f"memory template {key[:SHORT]} ({show_bytes(_disk_used(path.parent))})")
+                self.remove(key)
+        if not self.in_the_making:
+            self._remove_halves()
+        return removed
 
     @property
     def in_the_making(self) -> bool:
@@ -155,7 +177,7 @@ class Templates:
         self._paths.warm.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_disk(self._paths.warm, machine)
         began = time.monotonic()
-        vm_id = f"{VM_PREFIX}{key[:12]}"
+        vm_id = f"{VM_PREFIX}{key[:SHORT]}"
         process = QemuProcess(self._paths, vm_id)
         records = Records(self._paths, "qemu", vm_id)
         part = self._paths.warm / f"{key}.part"
@@ -163,13 +185,15 @@ class Templates:
         part.mkdir(mode=0o700)
         try:
             process.end(0)
-            template_machine = replace(machine, owned=True, spec=replace(machine.spec, name="warm"))
+            nobody_s = replace(machine.spec, name="warm", ttl=None, idle_stop=None)
+            template_machine = replace(machine, owned=True, spec=nobody_s)
             records.make(template_machine, free_port())
             boot.write_config(self._paths, vm_id, template_machine, hardware.accelerator)
             with _until_ended(process):
                 self._warm_up_and_save(process, records, hardware, part)
             _write_heads(hardware, part)
-            made = Template(key, basis, records.token, round(time.monotonic() - began, 2))
+            seconds = round(time.monotonic() - began, 2)
+            made = Template(key, basis, records.token, seconds, hardware.disk)
             write(part / "template.json", to_json(made))
             self.remove(key)
             part.rename(self._folder(key))
@@ -194,7 +218,7 @@ class Templates:
             origin="booted to become a template",
         )
         with monitor:
-            service = Service(port, records.token)
+            service = Service(Endpoint(records.token, url=f"http://127.0.0.1:{port}"))
             service.wait(BOOT_SECONDS, lambda: process.running is not None)
             service.warm_up(BOOT_SECONDS)
             _until_idle(process)
@@ -203,8 +227,7 @@ class Templates:
 
     def _prune(self, basis: str) -> None:
         """Remove those that were made with what is no longer here, all but a few, and halves of some."""
-        for part in self._paths.warm.glob("*.part"):
-            shutil.rmtree(part, ignore_errors=True)
+        self._remove_halves()
         found = sorted(
             self._paths.warm.glob("*/template.json"), key=lambda path: -path.parent.stat().st_mtime
         )
@@ -215,6 +238,10 @@ class Templates:
                 kept += 1
             else:
                 self.remove(path.parent.name)
+
+    def _remove_halves(self) -> None:
+        for part in self._paths.warm.glob("*.part"):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_heads(hardware: Hardware, folder: Path) -> None:
@@ -236,13 +263,26 @@ def lines_of(paths: Paths, vm_id: str, hardware: Hardware) -> Lines:
     )
 
 
-def _basis(hardware: Hardware) -> str:
-    disk = Path(hardware.disk).stat()
-    parts = [str(FORMAT), __version__, version_of(hardware.binary), hardware.disk]
-    parts += [str(disk.st_size), str(disk.st_mtime_ns)]
-    if hardware.accelerator.is_native:
+def _basis(binary: str, disk: str, accelerator: Accelerator) -> str:
+    seen = Path(disk).stat()
+    parts = [str(FORMAT), __version__, version_of(binary), disk]
+    parts += [str(seen.st_size), str(seen.st_mtime_ns)]
+    if accelerator.is_native:
         parts += [_processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _is_fresh(template: Template) -> bool:
+    """Whether a VM could still be a copy of it."""
+    binary = find_binary()
+    try:
+        return binary is not None and template.basis == _basis(binary, template.disk, accelerator())
+    except OSError:
+        return False
+
+
+def _disk_used(folder: Path) -> int:
+    return sum(file.stat().st_blocks * 512 for file in folder.iterdir())
 
 
 def _key(spec: VMSpec, hardware: Hardware, basis: str) -> str:

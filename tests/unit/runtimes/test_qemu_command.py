@@ -114,6 +114,7 @@ def test_the_configuration_means_to_a_shell_what_was_asked_for(tmp_path: Path) -
     assert hostname == "lab"
     assert rest == f"{nasty}\n"
     assert arguments.startswith(f"--memory {600 << 20} --cpus 2 --spares 0 --ttl ")
+    assert arguments.endswith(" --slowdown 40")
 
 
 @pytest.mark.parametrize(

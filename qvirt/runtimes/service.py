@@ -1,17 +1,21 @@
-"""The few words that a runtime speaks with the service in its guest before anybody else does."""
+"""The few words that are spoken with the service in a guest before anybody else is told of it."""
 
 from __future__ import annotations
 
 import http.client
 import os
+import socket
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from qvirt.errors import ErrorInfo, QvirtError, VMFailed
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.order import Capabilities, Identity, Order, OrderKind, OrderStatus
 from qvirt.model.run import RunOptions
+from qvirt.model.vm import Endpoint, VMSpec
 from qvirt.model.wire import from_json, to_json
+from qvirt.runtimes.lifetime import time_left
 
 ENTROPY_BYTES = 32
 PAUSE = 0.05
@@ -31,12 +35,22 @@ OPENQASM_3 = CircuitSource(
 )
 
 
-class Service:
-    """The guest that listens behind ``port`` on loopback and knows ``token``."""
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("guest", timeout=timeout)
+        self._path = path
 
-    def __init__(self, port: int, token: str) -> None:
-        self._port = port
-        self._token = token
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Service:
+    """Spoken with by the standard library alone: what a command loads for more would take longer."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
     def wait(self, seconds: float, alive: Callable[[], bool]) -> None:
         """Until it answers. Raises VMFailed where it ends before, or stays silent for so long."""
@@ -48,9 +62,18 @@ class Service:
                 raise VMFailed(f"the guest did not answer within {seconds:.0f} s")
             time.sleep(PAUSE)
 
-    def become(self, token: str, hostname: str, seconds: float) -> None:
-        """Give the guest a new identity: token, clock, random numbers, host name."""
-        identity = Identity(token, time.time(), os.urandom(ENTROPY_BYTES), hostname)
+    def become(self, token: str, spec: VMSpec, created: float, seconds: float) -> None:
+        """Make a copied machine a VM of its own: token, clock, random numbers, host name, lifetime."""
+        now = time.time()
+        machine = now, os.urandom(ENTROPY_BYTES), spec.name
+        self._take(Identity(token, *machine, time_left(spec, created, now), spec.idle_stop), seconds)
+
+    def dedicate(self, spec: VMSpec, created: float, seconds: float) -> None:
+        """Tell a guest that nobody had yet how long it is to live."""
+        ttl = time_left(spec, created, time.time())
+        self._take(Identity(self._endpoint.token, ttl=ttl, idle_stop=spec.idle_stop), seconds)
+
+    def _take(self, identity: Identity, seconds: float) -> None:
         self._call("PUT", "/v1/identity", to_json(identity), seconds)
 
     def warm_up(self, seconds: float) -> None:
@@ -87,9 +110,9 @@ class Service:
         return True
 
     def _call(self, verb: str, path: str, body: bytes | None, seconds: float) -> bytes:
-        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=seconds)
+        line = self._line(seconds)
         try:
-            line.request(verb, path, body, {"Authorization": f"Bearer {self._token}"})
+            line.request(verb, path, body, {"Authorization": f"Bearer {self._endpoint.token}"})
             response = line.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -99,6 +122,12 @@ class Service:
         if response.status >= 400:
             raise VMFailed(f"the guest refuses {verb} {path}: {_reason(answer, response.status)}")
         return answer
+
+    def _line(self, seconds: float) -> http.client.HTTPConnection:
+        if self._endpoint.socket is not None:
+            return _UnixConnection(self._endpoint.socket, seconds)
+        place = urlsplit(self._endpoint.url or "")
+        return http.client.HTTPConnection(place.hostname or "", place.port, timeout=seconds)
 
 
 def _reason(answer: bytes, status: int) -> str:
