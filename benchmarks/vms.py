@@ -3,8 +3,10 @@
     python benchmarks/vms.py [--repeats 10] [--cycles process=1000,docker=100,qemu=30] [--output vms.json]
 
 Every VM answers a Bell circuit whose counts are checked before its time is taken. Times run from the call
-of ``create`` to that answer; the ways of making one are taken in turn, so that a slow spell of the machine
-touches all of them. After each kind what is left of processes, containers, files and sockets is counted.
+that brings a VM up to its first health check and to that answer; the ways of making one are taken in turn,
+so that a slow spell of the machine touches all of them. After each kind what is left of processes,
+containers, files and sockets is counted. ``warm`` is one taken from the pool, ``restore`` one that its
+engine brings back from a snapshot; what both need beforehand is not timed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
@@ -40,6 +43,7 @@ measure q -> c;
 SHOTS = 1000
 PATIENCE = 120.0
 MEMORY = 700 << 20
+WAYS = {"process": ["warm"], "docker": ["warm"], "qemu": ["cold"], "libvirt": ["restore"]}
 
 
 def answers(host: Host, vm: VM) -> float:
@@ -60,26 +64,66 @@ def spec(kind: str) -> VMSpec:
     return VMSpec(f"bench-{token_hex(4)}", name, memory=MEMORY, spares=0, warm=way != "cold")
 
 
-@contextmanager
-def made(host: Host, kind: str) -> Iterator[tuple[VM, float]]:
-    """A VM that has answered, and the seconds until it had."""
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Until the service answered, and until the circuit had."""
+
+    health: float
+    answer: float
+
+
+def timed(host: Host, bring_up: Callable[[], VM]) -> tuple[VM, Seconds]:
     began = time.perf_counter()
-    vm = host.vms.create(spec(kind))
+    vm = bring_up()
+    host.vms.wait(vm, PATIENCE)
+    health = time.perf_counter() - began
+    answers(host, vm)
+    return vm, Seconds(health, time.perf_counter() - began)
+
+
+@contextmanager
+def made(host: Host, kind: str) -> Iterator[tuple[VM, Seconds]]:
+    """A VM that has answered."""
+    wanted = spec(kind)
+    if kind.endswith(" warm"):
+        host.warm.keep(wanted, 1, lambda stage: None)
+    vm, seconds = timed(host, lambda: bring_up(host, kind, wanted))
     try:
-        host.vms.wait(vm, PATIENCE)
-        answers(host, vm)
-        yield vm, time.perf_counter() - began
+        yield vm, seconds
     finally:
         host.vms.destroy(vm)
 
 
-def starts(host: Host, kinds: list[str], repeats: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+def bring_up(host: Host, kind: str, wanted: VMSpec) -> VM:
+    if not kind.endswith(" warm"):
+        return host.vms.create(wanted)
+    vm = host.warm.take(wanted, lambda stage: None)
+    assert vm is not None, "none was warm"
+    return vm
+
+
+def restores(host: Host, kind: str, repeats: int) -> Iterator[Seconds]:
+    """A VM that had answered once and was stopped, brought back to there time after time."""
+    with made(host, kind) as (vm, _):
+        host.snapshots.take(vm, "answered")
+        for _ in range(repeats):
+            host.vms.stop(vm, 0)
+            yield timed(host, lambda: host.snapshots.restore(vm, "answered", PATIENCE))[1]
+
+
+def starts(host: Host, kinds: list[str], repeats: int) -> dict[str, list[Seconds]]:
+    """Those that are restored come last: one boot is enough for all of them."""
+    found: dict[str, list[Seconds]] = {kind: [] for kind in kinds}
     for _ in range(repeats):
         for kind in kinds:
-            with made(host, kind) as (_, taken):
-                seconds[kind].append(taken)
-    return seconds
+            if not kind.endswith(" restore"):
+                with made(host, kind) as (_, seconds):
+                    found[kind].append(seconds)
+    host.warm.empty()
+    for kind in kinds:
+        if kind.endswith(" restore"):
+            found[kind] = list(restores(host, kind, repeats))
+    return found
 
 
 def overhead(host: Host, kind: str, calls: int) -> list[float]:
@@ -161,19 +205,23 @@ def main() -> None:
     host = Host(Paths(default_home()), settings.load())
     kinds = [kind for kind in available(host) if asked.only in kind]
     print(f"{platform.machine()}, {time.strftime('%Y-%m-%d')}: {', '.join(kinds)}", flush=True)
-    for kind in kinds:  # images, templates and caches are made before anything is timed
+    plain = [kind for kind in kinds if " " not in kind]
+    for kind in plain:  # images, templates and caches are made before anything is timed
         with made(host, kind):
             pass
-    found: dict[str, object] = {"starts": starts(host, kinds, asked.repeats)}
-    for kind, seconds in found["starts"].items():  # type: ignore[attr-defined]
-        print(f"create to first answer, {kind}: {spread(seconds)} s", flush=True)
+    found: dict[str, object] = {}
+    for kind, seconds in starts(host, kinds, asked.repeats).items():
+        for until in ("health", "answer"):
+            values = [getattr(each, until) for each in seconds]
+            found[f"{until} {kind}"] = values
+            print(f"create to first {until}, {kind}: {spread(values)} s", flush=True)
     measures: list[tuple[str, Callable[[str, int], object], dict[str, int]]] = [
-        ("overhead", lambda kind, count: overhead(host, kind, count), dict.fromkeys(kinds, asked.calls)),
+        ("overhead", lambda kind, count: overhead(host, kind, count), dict.fromkeys(plain, asked.calls)),
         ("together", lambda kind, count: together(host, kind, count), asked.together),
         ("cycles", lambda kind, count: cycles(host, kind, count), asked.cycles),
     ]
     for name, measure, counts in measures:
-        for kind in kinds:
+        for kind in plain:
             if kind in counts:
                 result = measure(kind, counts[kind])
                 found[f"{name} {kind}"] = result
@@ -184,11 +232,11 @@ def main() -> None:
 
 
 def available(host: Host) -> list[str]:
-    """``NAME`` and, where it can also start without its warm way, ``NAME cold``."""
+    """``NAME``, and each other way that there is to start one there."""
     kinds = []
     for name in RUNTIMES:
         if name != "fake" and runtime(name, host.paths).probe().available:
-            kinds += [name, f"{name} cold"] if name == "qemu" else [name]
+            kinds += [name, *(f"{name} {way}" for way in WAYS[name])]
     return kinds
 
 

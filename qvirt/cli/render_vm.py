@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from qvirt.cli.columns import columns, csv_text
 from qvirt.cli.options import OutputFormat
 from qvirt.cli.render_job import when
+from qvirt.host.warm import Filled
 from qvirt.model.vm import VM
 from qvirt.runtimes.contract import Capabilities, Inspection, Stats
 from qvirt.units import show_bytes, show_seconds
@@ -32,12 +33,27 @@ def vms_text(vms: Sequence[VM], format: OutputFormat, now: float) -> str:
             str(vm.spec.cpus),
             str(vm.spec.qubits or ""),
             show_seconds(max(0.0, now - vm.created)),
-            vm.reason or "",
+            vm.reason or ("kept warm" if vm.pool else ""),
         )
         for vm in vms
     ]
     header = ("name", "runtime", "state", "memory", "cpus", "qubits", "age", "note")
     return columns(header, lines, right=("memory", "cpus", "qubits"))
+
+
+def pools_text(pools: Sequence[Filled], format: OutputFormat) -> str:
+    if format is OutputFormat.CSV:
+        rows = [(s.runtime, s.memory, s.cpus, f.pool.count, f.ready) for f in pools for s in [f.pool.spec]]
+        return csv_text(("runtime", "memory_bytes", "cpus", "wanted", "ready"), rows)
+    if not pools:
+        return "no VMs are kept warm: `qvirt vm warm --count 2` keeps two"
+    lines = [
+        (s.runtime, show_bytes(s.memory), str(s.cpus), str(f.pool.count), str(f.ready))
+        for f in pools
+        for s in [f.pool.spec]
+    ]
+    header = ("runtime", "memory", "cpus", "wanted", "ready")
+    return columns(header, lines, right=header[1:])
 
 
 def vm_text(vm: VM, seen: Inspection, powers: Capabilities, now: float) -> str:

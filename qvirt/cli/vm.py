@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvirt.cli import options as option
-from qvirt.cli import output, snapshot, vm_inside, vm_look, vm_options
+from qvirt.cli import output, snapshot, vm_inside, vm_look, vm_options, vm_warm
 from qvirt.cli.stages import stages
 from qvirt.errors import QvirtError, UsageError
 from qvirt.units import parse_bytes, parse_seconds
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 vm_look.add_to(app)
 vm_inside.add_to(app)
+vm_warm.add_to(app)
 snapshot.add_to(app)
 
 VMsArgument = Annotated[
@@ -93,7 +94,7 @@ def destroy(
         list[str] | None,
         typer.Argument(metavar="[VM]...", help="Names or ids.", autocompletion=option.complete_vm),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every VM that is kept.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every VM that is kept, also warm.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also while it runs a circuit.")] = False,
     quiet: option.QuietOption = False,
 ) -> None:
@@ -103,11 +104,15 @@ def destroy(
     if bool(vms) == everything:
         raise UsageError("name the VMs to destroy, or say --all")
     with opened_host() as host:
-        found = host.vms.lasting() if everything else [host.vms.find(name) for name in vms or ()]
+        found = (
+            host.vms.lasting() if everything else [host.vms.find(name) for name in dict.fromkeys(vms or ())]
+        )
         for vm in found:
             host.destroy_vm(vm, force=force)
             if not quiet:
                 output.note(f"destroyed {vm.spec.name}")
+        if everything:
+            host.warm.empty()
 
 
 app.command()(destroy)
@@ -193,19 +198,25 @@ def rename(
 @app.command()
 def wait(vm: option.VMArgument, timeout: vm_options.TimeoutOption = "120s") -> None:
     """Come back when the guest of a VM answers."""
-    from qvirt.cli.session import opened_host
+    from qvirt.cli.session import Target, opened_host, target_vm
 
-    with opened_host() as host:
-        host.vms.wait(host.vms.find(vm), parse_seconds(timeout))
+    with opened_host() as host, target_vm(host, Target(vm)) as found:
+        host.vms.wait(found, parse_seconds(timeout))
 
 
 @app.command()
-def prune(quiet: option.QuietOption = False) -> None:
-    """Remove what no VM owns any more: leftovers of killed commands, VMs past their time to live."""
+def prune(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also memory templates that VMs could still be copies of.")
+    ] = False,
+    quiet: option.QuietOption = False,
+) -> None:
+    """Remove what no VM owns: leftovers of killed commands, VMs past their time to live or kept warm,
+    memory templates of no use."""
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
-        removed = host.prune()
+        removed = host.prune(everything)
     if not quiet:
         output.note(f"removed {', '.join(removed)}" if removed else "there was nothing to remove")
 
@@ -216,7 +227,7 @@ def _each(names: list[str], verb: Callable[[Host, VM], object], done: str, quiet
 
     failures: list[QvirtError] = []
     with opened_host() as host:
-        for name in names:
+        for name in dict.fromkeys(names):
             try:
                 verb(host, host.vms.find(name))
             except QvirtError as error:

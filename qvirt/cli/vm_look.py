@@ -20,7 +20,8 @@ STATS_AGAIN = 1.0
 
 def list_vms(
     everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Also those that live with a running command.")
+        bool,
+        typer.Option("--all", "-a", help="Also those that live with a running command or are kept warm."),
     ] = False,
     format: option.FormatOption = option.OutputFormat.TABLE,
 ) -> None:
@@ -29,11 +30,14 @@ def list_vms(
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
-        vms = [vm for vm in host.vms.all() if everything or vm.owner is None]
+        vms = host.vms.all() if everything else host.vms.lasting()
+        warm = 0 if everything else len(host.warm.waiting())
     if format is option.OutputFormat.JSON:
         output.document("qvirt.vms/1", vms=vms)
     else:
         output.result(vms_text(vms, format, time.time()))
+    if warm and format is option.OutputFormat.TABLE:
+        output.note(f"{warm} more kept warm for later: `qvirt vm list --all` shows them")
 
 
 def inspect(vm: option.VMArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:

@@ -41,7 +41,7 @@ VolumeOption = Annotated[
 ImageOption = Annotated[
     str | None, typer.Option(metavar="ID", help="Of `qvirt image list`. [default: the current one]")
 ]
-ColdOption = Annotated[bool, typer.Option("--cold", help="Boot it, even where it could be a warm copy.")]
+ColdOption = Annotated[bool, typer.Option("--cold", help="Boot it, even where one is warm.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Come back when the guest answers.")]
 TimeoutOption = Annotated[
     str, typer.Option("--timeout", metavar="TIME", help="How long to wait for the guest.")

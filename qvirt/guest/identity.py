@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from qvirt.guest.lifetime import Lifetime
 from qvirt.model.order import Identity
 
 _RNDADDENTROPY = 0x40085203
@@ -27,16 +28,25 @@ class Access:
         return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())
 
 
-def take(identity: Identity, access: Access) -> None:
-    """Become another VM: token, clock, random numbers, host name, as far as this process may set them."""
+def take(identity: Identity, access: Access, lifetime: Lifetime) -> None:
+    """Become another VM: its token, its lifetime, and what it says of the machine."""
     if sys.platform == "linux":
+        _change_machine(identity)
+    lifetime.begin(identity.ttl, identity.idle_stop)
+    access.token = identity.token
+
+
+def _change_machine(identity: Identity) -> None:
+    """Random numbers, clock and host name, as far as this process may set them."""
+    if identity.entropy is not None:
         with suppress(OSError):
             _seed(identity.entropy)
+    if identity.time is not None:
         with suppress(OSError):
             time.clock_settime(time.CLOCK_REALTIME, identity.time)
+    if identity.hostname is not None:
         with suppress(OSError):
             socket.sethostname(identity.hostname)
-    access.token = identity.token
 
 
 def _seed(entropy: bytes) -> None:

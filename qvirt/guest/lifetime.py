@@ -6,38 +6,46 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 
 from qvirt.guest.jobs import Jobs
 from qvirt.model.vm import LAST_WORDS
 from qvirt.units import show_seconds
 
 
-@dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Seconds, None for ever; ``end`` ends the process."""
+    """``end`` ends the process."""
 
-    ttl: float | None
-    idle_stop: float | None
-    end: Callable[[], None]
+    def __init__(self, ttl: float | None, idle_stop: float | None, end: Callable[[], None]) -> None:
+        self._end = end
+        self._changed = asyncio.Event()
+        self.begin(ttl, idle_stop)
+
+    def begin(self, ttl: float | None, idle_stop: float | None) -> None:
+        """Both count from now; None is for ever. On the thread of the event loop, where that runs."""
+        self._began = time.monotonic()
+        self._ttl, self._idle_stop = ttl, idle_stop
+        self._changed.set()
 
     async def watch(self, jobs: Jobs) -> None:
-        """Ends the guest in time. Does not return where there is a limit."""
-        began = time.monotonic()
-        while self.ttl is not None or self.idle_stop is not None:
-            now = time.monotonic()
-            left = [] if self.ttl is None else [began + self.ttl - now]
-            if self.idle_stop is not None:
-                left.append(self.idle_stop - (0.0 if jobs.idle_since is None else now - jobs.idle_since))
-            if min(left) <= 0:
-                over = self.ttl is not None and left[0] <= 0
-                self._end("its time to live is over" if over else self._idle())
-            await asyncio.sleep(max(0.01, min(left)))
+        """Ends the guest in time. Does not return."""
+        while True:
+            self._changed.clear()
+            over, left = self._left(jobs.idle_since, time.monotonic())
+            if left is not None and left <= 0:
+                sys.stderr.write(f"{LAST_WORDS}{over}\n")
+                sys.stderr.flush()
+                self._end()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if left is None else max(0.01, left))
 
-    def _idle(self) -> str:
-        return f"it had no work for {show_seconds(self.idle_stop or 0)}"
-
-    def _end(self, reason: str) -> None:
-        sys.stderr.write(f"{LAST_WORDS}{reason}\n")
-        sys.stderr.flush()
-        self.end()
+    def _left(self, idle_since: float | None, now: float) -> tuple[str, float | None]:
+        """What will end it first, and the seconds until then at the least; None where nothing will."""
+        left: list[tuple[float, str]] = []
+        if self._ttl is not None:
+            left.append((self._began + self._ttl - now, "its time to live is over"))
+        if self._idle_stop is not None:
+            rested = 0.0 if idle_since is None else now - max(idle_since, self._began)
+            left.append((self._idle_stop - rested, f"it had no work for {show_seconds(self._idle_stop)}"))
+        seconds, over = min(left, default=(None, ""))
+        return over, seconds

@@ -15,10 +15,23 @@ LIBRARY_PAGES = 32 << 20
 
 
 def left(total: int, workers: Iterable[int], expected: int) -> int:
-    """Bytes of ``total`` that the guest and its workers leave; ``expected`` workers are counted at least."""
+    """Bytes of ``total`` that the guest and its workers leave; ``expected`` workers are counted at least.
+
+    A machine has never more than its kernel says, which in a VM of QEMU has taken its own share already.
+    """
+    total = min(total, machine() or total)
     used = [max(private(pid), WORKER_BASE) for pid in workers]
     used += [WORKER_BASE] * (expected - len(used))
     return max(0, total - private(os.getpid()) - sum(used) - LIBRARY_PAGES)
+
+
+def machine() -> int | None:
+    """Bytes that the kernel has for processes; None where the system does not say."""
+    try:
+        name, amount, *_ = Path("/proc/meminfo").read_text().split(maxsplit=2)
+    except (OSError, ValueError):
+        return None
+    return int(amount) << 10 if name == "MemTotal:" else None
 
 
 def private(pid: int) -> int:

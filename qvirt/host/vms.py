@@ -27,6 +27,7 @@ from qvirt.runtimes.contract import (
     Resizable,
     Runtime,
     Stats,
+    Templating,
 )
 from qvirt.store import Store
 
@@ -34,6 +35,7 @@ FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.1
 LOG_TAIL_LINES = 15
 LAST_ASK_SECONDS = 2.0
+WARM_UP_SECONDS = 120.0
 OUTDATED = "its image is older than this qvirt"
 
 P = TypeVar("P")
@@ -55,15 +57,17 @@ class VMs:
 
     # Making and ending
 
-    def create(self, spec: VMSpec, *, lasting: bool = False, tell: Teller = _silently) -> VM:
+    def create(
+        self, spec: VMSpec, *, lasting: bool = False, pool: str | None = None, tell: Teller = _silently
+    ) -> VM:
         """Make and start a VM; its guest may need a moment more (``wait``). Nothing is left on failure.
 
         It goes with this process, so that nothing stays if we are killed; one that is ``lasting`` until
         ``make`` has seen it answer.
         """
         runtime = self._runtime_of(spec.runtime)
-        spec = self._with_image(spec, runtime)
-        vm = VM(token_hex(6), spec, VMState.STARTING, time.time(), owner=owner.me())
+        spec = self.with_image(spec)
+        vm = VM(token_hex(6), spec, VMState.STARTING, time.time(), owner=owner.me(), pool=pool)
         with ExitStack() as undo:
             self._store.put_vm(vm)
             undo.callback(self._store.remove_vm, vm.id)
@@ -71,19 +75,31 @@ class VMs:
             handle = runtime.create(replace(vm, owner=None) if lasting else vm)
             undo.callback(runtime.destroy, handle)
             vm = self._put(vm, handle=handle)
+            if isinstance(runtime, Templating):
+                runtime.prepare(handle, tell)
             tell("starting it")
             vm = self._put(vm, handle=runtime.start(handle), state=VMState.RUNNING)
             undo.pop_all()
         return vm
 
-    def make(self, spec: VMSpec, timeout: float | None, tell: Teller = _silently) -> VM:
-        """Create a VM that stays until it is destroyed; ``timeout`` None does not wait for its guest."""
-        vm = self.create(spec, lasting=True, tell=tell)
+    def make(
+        self, spec: VMSpec, timeout: float | None, tell: Teller = _silently, pool: str | None = None
+    ) -> VM:
+        """Create a VM that stays until it is destroyed; ``timeout`` None does not wait for its guest.
+
+        One for a ``pool`` has its engines loaded, and waits there.
+        """
+        vm = self.create(spec, lasting=True, pool=pool, tell=tell)
         with ExitStack() as undo:
             undo.callback(self.destroy, vm)
             if timeout is not None:
                 tell("waiting for its guest")
                 self.wait(vm, timeout)
+            if pool is not None:
+                from qvirt.runtimes.service import Service  # here, because most commands speak with no guest
+
+                tell("loading its engines")
+                Service(self.endpoint(vm)).warm_up(WARM_UP_SECONDS)
             vm = self._put(vm, owner=None)
             undo.pop_all()
         return vm
@@ -110,7 +126,8 @@ class VMs:
             if vm.handle is not None:
                 self._runtime(vm).destroy(vm.handle)
             self._store.remove_vm(vm.id)
-        shutil.rmtree(self._paths.snapshots(vm.id), ignore_errors=True)
+        for folder in (self._paths.vm(vm.id), self._paths.snapshots(vm.id)):
+            shutil.rmtree(folder, ignore_errors=True)
         self._paths.vm_lock(vm.id).unlink(missing_ok=True)
 
     @contextmanager
@@ -148,9 +165,9 @@ class VMs:
             return self._put(vm, state=VMState.RUNNING)
 
     def resize(self, vm: VM, memory: int, cpus: int) -> VM:
-        """New limits at once where it runs; the guest is told."""
+        """New limits at once where it runs; the guest is told, which one that is paused cannot be."""
         spec = replace(vm.spec, memory=memory, cpus=cpus)
-        with self.changing(vm):
+        with self.changing(vm, VMState.RUNNING, VMState.STOPPED, VMState.FAILED):
             handle = self._able(vm, Power.RESIZE, Resizable).resize(self._handle(vm), spec)
             vm = self._put(vm, spec=spec, handle=handle)
         if vm.state is VMState.RUNNING:
@@ -176,11 +193,11 @@ class VMs:
 
     def stored(self) -> list[VM]:
         """Those that are kept, as they were when last looked at: no engine is asked."""
-        return [vm for vm in self._store.vms() if vm.owner is None]
+        return [vm for vm in self._store.vms() if _is_somebody_s(vm)]
 
     def lasting(self) -> list[VM]:
         """Those that are kept, with their true states."""
-        return [vm for vm in self.all() if vm.owner is None]
+        return [self._settled(vm) for vm in self.stored()]
 
     def all(self) -> list[VM]:
         """Every VM with its true state; what has ended is put right by its restart policy."""
@@ -191,11 +208,27 @@ class VMs:
         for vm in self._store.vms():
             if name_or_id in (vm.id, vm.spec.name):
                 return self._settled(vm)
-        known = ", ".join(vm.spec.name for vm in self._store.vms() if vm.owner is None)
+        known = ", ".join(vm.spec.name for vm in self.stored())
         raise NotFound(
             f"there is no VM {name_or_id!r}",
             hint=f"VMs are: {known}" if known else "`qvirt vm create NAME` makes one",
         )
+
+    def with_image(self, spec: VMSpec) -> VMSpec:
+        """With the id of the image that it is made of. Raises NotFound where there is none."""
+        form = self._runtime_of(spec.runtime).capabilities().image
+        if form is None:
+            return spec
+        from qvirt.images.catalogue import Catalogue
+
+        return replace(spec, image=Catalogue(self._paths).find(spec.image, form).id)
+
+    def require_warmth(self, spec: VMSpec) -> None:
+        """Raises Unsupported where its runtime keeps no VMs warm."""
+        runtime = self._runtime_of(spec.runtime)
+        lacking = runtime.capabilities().lacking.get(Power.WARM)
+        if lacking is not None:
+            raise Unsupported(f"VMs of the runtime {runtime.name} are not kept warm: {lacking}")
 
     def is_outdated(self, vm: VM) -> bool:
         """Whether its image is another than this qvirt would build."""
@@ -233,9 +266,12 @@ class VMs:
     def remove_orphans(self) -> list[VM]:
         """End the VMs whose qvirt process is gone."""
         orphans = [vm for vm in self._store.vms() if vm.owner is not None and not owner.alive(vm.owner)]
+        removed = []
         for vm in orphans:
-            self.destroy(vm)
-        return orphans
+            with suppress(QvirtError):  # its engine does not answer: no reason to do nothing else
+                self.destroy(vm)
+                removed.append(vm)
+        return removed
 
     def prune(self, runtimes: Iterable[Runtime]) -> list[str]:
         """Remove VMs past their time to live, and what an engine has of VMs that nobody knows."""
@@ -250,6 +286,12 @@ class VMs:
                         runtime.destroy(handle)
                         removed.append(f"{runtime.name} VM {vm_id}")
         return removed
+
+    @staticmethod
+    def remove_templates(runtimes: Iterable[Runtime], everything: bool) -> list[str]:
+        """Memory templates that no VM can be a copy of any more, or all; what was removed, in words."""
+        able = (runtime for runtime in runtimes if isinstance(runtime, Templating))
+        return [told for runtime in able for told in runtime.remove_templates(everything)]
 
     def explain(self, vm: VM, error: QvirtError) -> QvirtError:
         """A failure to reach the VM, with what the runtime knows of why."""
@@ -291,24 +333,16 @@ class VMs:
                 vm, handle=handle, state=VMState.RUNNING, reason=reason, restarts=vm.restarts + 1
             )
 
-    def _with_image(self, spec: VMSpec, runtime: Runtime) -> VMSpec:
-        """With the id of the image that it is made of. Raises NotFound where there is none."""
-        form = runtime.capabilities().image
-        if form is None:
-            return spec
-        from qvirt.images.catalogue import Catalogue
-
-        return replace(spec, image=Catalogue(self._paths).find(spec.image, form).id)
-
     @contextmanager
     def changing(self, vm: VM, *states: VMState) -> Iterator[Runtime]:
         """The VM to oneself; Conflict where it is in none of ``states``."""
         with locked(self._paths.vm_lock(vm.id)):
             runtime = self._runtime(vm)
             if states and self._look(vm, self._handle(vm)).state not in states:
+                verb = "resume" if vm.state is VMState.PAUSED else "start"
                 raise Conflict(
                     f"VM {vm.spec.name} is {vm.state.value}",
-                    hint=f"start it: `qvirt vm start {vm.spec.name}`",
+                    hint=f"{verb} it: `qvirt vm {verb} {vm.spec.name}`",
                 )
             yield runtime
 
@@ -318,7 +352,7 @@ class VMs:
         if isinstance(runtime, kind):
             return runtime
         reason = runtime.capabilities().lacking.get(power, "it has no such power")
-        raise Unsupported(f"the runtime {runtime.name} cannot {power.value}: {reason}")
+        raise Unsupported(f"no {power.value} with the runtime {runtime.name}: {reason}")
 
     def _put(self, vm: VM, **changes: object) -> VM:
         changed = replace(vm, **changes)  # type: ignore[arg-type]
@@ -337,3 +371,8 @@ class VMs:
         if vm.handle is None:
             raise VMFailed(f"VM {vm.spec.name} was not made to the end")
         return vm.handle
+
+
+def _is_somebody_s(vm: VM) -> bool:
+    """It stays, and does not wait in a pool."""
+    return vm.owner is None and vm.pool is None

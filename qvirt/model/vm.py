@@ -12,6 +12,8 @@ from qvirt.model.run import Method, Noise, Precision, RunOptions
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 RESTART = re.compile(r"no|always|on-failure:[1-9][0-9]{0,3}")
 
 
@@ -37,6 +39,7 @@ class Power(str, Enum):
     EXEC = "exec"
     CONSOLE = "console"
     GPU = "gpu"
+    WARM = "keep warm"
 
 
 class ImageForm(str, Enum):
@@ -88,6 +91,9 @@ class VMSpec:
             raise UsageError(f"a VM needs at least one CPU, not {self.cpus}")
         if self.memory < 256 << 20:
             raise UsageError(f"a VM needs at least 256 MiB of memory, not {self.memory} bytes")
+        for name in self.environment:
+            if not VARIABLE.fullmatch(name):
+                raise UsageError(f"{name!r} is not the name of an environment variable")
         if not RESTART.fullmatch(self.restart):
             raise UsageError(
                 f"{self.restart!r} is no restart policy", hint="there are no, always and on-failure:N"
@@ -133,7 +139,8 @@ class Handle:
 class VM:
     """``owner`` names the qvirt process that the VM lives with (pid and start time); None: it stays.
 
-    ``restarts`` counts those that its restart policy has made.
+    ``restarts`` counts those that its restart policy has made. ``pool`` is the key of the warm pool where
+    it waits for somebody to want it; None: it is somebody's.
     """
 
     id: str
@@ -144,3 +151,12 @@ class VM:
     owner: str | None = None
     reason: str | None = None
     restarts: int = 0
+    pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmPool:
+    """So many VMs like ``spec`` are kept up, with their engines loaded, for whoever wants one."""
+
+    spec: VMSpec
+    count: int

@@ -34,6 +34,21 @@ def test_nothing_is_left_of_too_little() -> None:
     assert left(64 << 20, [], expected=2) == 0
 
 
+def test_a_machine_has_no_more_than_its_kernel_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a QEMU guest has taken its share of what the VM was given."""
+    monkeypatch.setattr(memory, "machine", lambda: 2 << 30)
+    assert left(4 << 30, [], expected=2) == pytest.approx(left(2 << 30, [], expected=2), abs=1 << 20)
+    monkeypatch.setattr(memory, "machine", lambda: None)
+    assert left(4 << 30, [], expected=2) > 3 << 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says it there")
+def test_the_kernel_says_what_the_machine_has() -> None:
+    import psutil
+
+    assert memory.machine() == psutil.virtual_memory().total
+
+
 def test_without_a_cgroup_the_kernel_s_own_count_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     """A QEMU guest has none: its kernel ends what takes too much, and only that counter says so."""
     monkeypatch.setattr("qvirt.probe.cgroups.chain", lambda controller: iter(()))
