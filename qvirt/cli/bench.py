@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,7 +36,7 @@ def bench(
         str, typer.Option(help="Families, comma-separated; `list` names them.")
     ] = "ghz,qft,qv,random",
     engines: Annotated[
-        str, typer.Option(help="auto, aer, qsim, ddsim, stim, product, comma-separated.")
+        str, typer.Option(help="auto, aer, qsim, torch, ddsim, stim, product, comma-separated.")
     ] = "auto,aer,qsim",
     repeats: Annotated[
         int, typer.Option("--repeats", "-n", min=1, help="Timed runs after one that is not.")
@@ -152,9 +152,15 @@ def _show(request: Request, rows: list[Row], hardware: Hardware, format: option.
     from qvirt.cli.render_bench import bench_text
 
     if format is option.OutputFormat.JSON:
-        output.document("qvirt.bench/1", request=request, hardware=hardware, rows=rows)
+        output.document("qvirt.bench/1", **_content(request, rows, hardware))
     else:
         output.result(bench_text(rows, format))
+
+
+def _content(request: Request, rows: list[Row], hardware: Hardware) -> dict[str, Any]:
+    from qvirt.host.bench import crossovers
+
+    return {"request": request, "hardware": hardware, "rows": rows, "crossovers": crossovers(rows)}
 
 
 def _save(request: Request, rows: list[Row], hardware: Hardware, view: View) -> None:
@@ -163,7 +169,7 @@ def _save(request: Request, rows: list[Row], hardware: Hardware, view: View) -> 
 
     try:
         if view.saved is not None:
-            document = {"schema": "qvirt.bench/1", "request": request, "hardware": hardware, "rows": rows}
+            document = {"schema": "qvirt.bench/1", **_content(request, rows, hardware)}
             view.saved.write_bytes(to_json(to_plain(document), indent=2))
         if view.plot is not None:
             plot_bench(rows, hardware, view.plot)

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from qvirt.model.hardware import ContainerEngine, Hardware
+from qvirt.model.hardware import ContainerEngine, Gpu, Hardware, Torch
 from qvirt.paths import Paths
-from qvirt.units import show_bytes
+from qvirt.units import show_bytes, show_seconds
 
 
 class Status(str, Enum):
@@ -57,6 +57,21 @@ PACKAGES = (
 PYTHONS = ((3, 10), (3, 13))
 LITTLE_MEMORY, TOO_LITTLE_MEMORY = 2 << 30, 512 << 20
 LITTLE_DISK, TOO_LITTLE_DISK = 2 << 30, 100 << 20
+_GPU_MENDS = (
+    ("torch is not installed", "./setup_quantum_vm.sh --with torch"),
+    ("built without CUDA", "pip install --force-reinstall torch"),
+    ("triton is too old", "pip install --upgrade torch"),
+    ("is too old", "sudo apt-get install --only-upgrade nvidia-driver  # and start the machine anew"),
+    ("driver version is insufficient", "sudo apt-get install --only-upgrade nvidia-driver"),
+    ("out of memory", "nvidia-smi  # and end what holds the GPU's memory"),
+    ("no kernel image", "pip install --upgrade torch  # or an older one for an old GPU"),
+    ("no device is visible", "unset CUDA_VISIBLE_DEVICES"),
+    ("triton is not installed", "pip install 'triton>=3.5'"),
+    ("C compiler", "sudo apt-get install gcc"),
+    ("Python.h", "sudo apt-get install python3-dev"),
+)
+"""What a reason says -> the command to run; those of CUDA and of torch in their own words."""
+
 _NONE_HERE = "none on this machine: use the process or docker runtime"
 
 
@@ -67,7 +82,7 @@ def all_checks(hardware: Hardware, home: Paths) -> tuple[Check, ...]:
         memory(hardware),
         cgroup(hardware),
         bandwidth(hardware),
-        gpu(hardware),
+        *gpus(hardware),
         containers(hardware.containers),
         *hypervisor(hardware),
         state(home.home),
@@ -135,24 +150,39 @@ def bandwidth(hardware: Hardware) -> Check:
     return Check("bandwidth", Status.WARNING, str(hardware.memory_bandwidth_reason), "qvirt probe")
 
 
-def gpu(hardware: Hardware) -> Check:
-    working = [gpu.name for gpu in hardware.gpus if gpu.kernel_ran]
+def gpus(hardware: Hardware) -> Iterator[Check]:
+    """Each GPU with the kernel that ran on it, or why none did."""
     torch = hardware.torch
     if torch.version and not torch.devices_ok:
-        return Check("torch", Status.WARNING, str(torch.reason), "pip install --force-reinstall torch")
-    if working:
-        return Check("gpu", Status.OK, f"torch {torch.version} ran a kernel on {', '.join(working)}")
-    if hardware.gpus:
-        names = ", ".join(gpu.name for gpu in hardware.gpus)
-        mend = (
-            "./setup_quantum_vm.sh --with torch"
-            if torch.version is None
-            else "python -m torch.utils.collect_env"
-        )
-        return Check("gpu", Status.WARNING, f"{names}: {hardware.gpus[0].kernel_reason}", mend)
+        yield Check("torch", Status.WARNING, str(torch.reason), "pip install --force-reinstall torch")
+    for number, found in enumerate(hardware.gpus):
+        yield gpu("gpu" if len(hardware.gpus) == 1 else f"gpu {number}", found, torch)
     if hardware.gpus_reason:
-        return Check("gpu", Status.WARNING, hardware.gpus_reason, "sudo dmesg | grep -iE 'nvrm|amdgpu'")
-    return Check("gpu", Status.OK, "none found; the CPU is used")
+        mend = "sudo dmesg | grep -iE 'nvrm|amdgpu'"
+        yield Check("gpu list", Status.WARNING, hardware.gpus_reason, mend)
+    elif not hardware.gpus:
+        yield Check("gpu", Status.OK, "none found; the CPU is used")
+
+
+def gpu(name: str, found: Gpu, torch: Torch) -> Check:
+    if not found.kernel_ran:
+        reason = str(found.kernel_reason)
+        return Check(name, Status.WARNING, f"{found.name}: {reason}", _gpu_mend(reason))
+    seconds = "" if found.kernel_seconds is None else f" in {show_seconds(found.kernel_seconds)}"
+    detail = f"{found.name}: torch {torch.version} ran a kernel on it{seconds}, with the CPU's answer"
+    if found.kernel == "triton":
+        return Check(name, Status.OK, f"{detail}; so did the engine's Triton kernels")
+    if found.vendor != "NVIDIA" or "compute capability" in str(found.kernel_reason):
+        return Check(name, Status.OK, f"{detail}; the engine runs on it by torch alone")
+    reason = f"{detail}; slower than it could be, without Triton kernels: {found.kernel_reason}"
+    return Check(name, Status.WARNING, reason, _gpu_mend(reason))
+
+
+def _gpu_mend(reason: str) -> str:
+    for known, mend in _GPU_MENDS:
+        if known in reason:
+            return mend
+    return "python -m torch.utils.collect_env"
 
 
 def containers(engines: tuple[ContainerEngine, ...]) -> Check:

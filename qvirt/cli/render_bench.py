@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
+from rich.text import Text
+
 from qvirt.cli.columns import csv_text
 from qvirt.cli.options import OutputFormat
 from qvirt.cli.render import table, text_of
-from qvirt.host.bench import Row
+from qvirt.host.bench import Crossover, Row, crossovers
+from qvirt.model.estimate import Candidate
 from qvirt.units import show_seconds
 
 
@@ -41,11 +44,22 @@ def bench_text(rows: Sequence[Row], format: OutputFormat) -> str:
             row.family,
             str(row.qubits),
             row.engine,
-            f"{row.candidate.engine} {row.candidate.method.value} {row.candidate.precision.value}",
+            _ran_as(row.candidate, row.device),
             show_seconds(row.median),
             f"{show_seconds(row.fastest)} to {show_seconds(row.slowest)}",
             f"{row.gates_per_second:,.0f}",
             f"{row.bandwidth_share:.0%}" if row.bandwidth_share is not None else "",
             row.check,
         )
-    return text_of(made)
+    return text_of(made, *(Text(_crossover(found)) for found in crossovers(rows)))
+
+
+def _crossover(found: Crossover) -> str:
+    if found.qubits is None:
+        return f"{found.family}: the CPU is faster than {found.device} up to {found.largest} qubits at least"
+    return f"{found.family}: {found.device} is faster than the CPU from {found.qubits} qubits on"
+
+
+def _ran_as(candidate: Candidate, device: str | None) -> str:
+    name = f"{candidate.engine} {candidate.method.value} {candidate.precision.value}"
+    return name if device is None else f"{name} on {device}"

@@ -19,8 +19,14 @@ from qvirt.model.run import Method, Precision, RunOptions
 from qvirt.model.vm import VM
 
 AUTO = "auto"
-ENGINES = (AUTO, "aer", "qsim", "ddsim", "stim", "product")
-TOLERANCE = {Precision.DOUBLE: 1e-7, Precision.SINGLE: 1e-4}
+ENGINES = (AUTO, "aer", "qsim", "torch", "ddsim", "stim", "product")
+TOLERANCE = {
+    Precision.DOUBLE: 1e-7,
+    Precision.SINGLE: 1e-4,
+    Precision.HALF: 0.02,
+    Precision.BFLOAT16: 0.1,
+    Precision.FLOAT8: 0.4,
+}
 OBSERVABLES = 6
 UNCHECKED = "no other engine could check it"
 KNOWN = "the known answer"
@@ -59,6 +65,7 @@ class Row:
     bandwidth_share: float | None
     check: str
     error: str | None = None
+    device: str | None = None
 
 
 def bench(
@@ -186,8 +193,8 @@ def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: flo
     seconds = [run.timings.simulate for run in runs]
     median = statistics.median(seconds)
     candidate = runs[0].candidate
-    share = None
-    if bandwidth and candidate.method is Method.STATEVECTOR:
+    share, on = None, str(runs[0].metadata.get("device", "cpu"))
+    if bandwidth and on == "cpu" and candidate.method is Method.STATEVECTOR:
         moved = 2 * facts.passes * candidate.precision.amplitude_bytes * 2**facts.num_qubits
         share = moved / bandwidth / median
     return replace(
@@ -198,4 +205,34 @@ def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: flo
         slowest=max(seconds),
         gates_per_second=facts.gates / median,
         bandwidth_share=share,
+        device=None if on == "cpu" else on,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Crossover:
+    """``device`` is faster than every engine on the CPU at ``qubits`` and at each larger size that both ran;
+    None where it is not at the largest."""
+
+    family: str
+    device: str
+    qubits: int | None
+    largest: int
+
+
+def crossovers(rows: Sequence[Row]) -> list[Crossover]:
+    """For each family and GPU that ran a size which the CPU ran too."""
+    fastest: dict[tuple[str, str | None], dict[int, float]] = {}
+    for row in rows:
+        if row.median is not None:
+            sizes = fastest.setdefault((row.family, row.device), {})
+            sizes[row.qubits] = min(row.median, sizes.get(row.qubits, row.median))
+    found = []
+    for (family, device), seconds in fastest.items():
+        on_cpu = fastest.get((family, None), {})
+        shared = sorted(seconds.keys() & on_cpu.keys())
+        if device is not None and shared:
+            slower = [qubits for qubits in shared if seconds[qubits] >= on_cpu[qubits]]
+            above = [qubits for qubits in shared if not slower or qubits > slower[-1]]
+            found.append(Crossover(family, device, above[0] if above else None, shared[-1]))
+    return found

@@ -44,7 +44,11 @@ class Usable:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """``kernel_ran`` is None where it was not tried; the reason then says why."""
+    """``kernel_ran`` is None where it was not tried; the reason then says why.
+
+    ``kernel`` names whose kernel gave the CPU's answer, in ``kernel_seconds``: triton's, which the engine
+    prefers, or torch's; the reason then is why not triton's.
+    """
 
     vendor: str
     name: str
@@ -54,15 +58,21 @@ class Gpu:
     compute_capability: str | None
     kernel_ran: bool | None
     kernel_reason: str | None
+    kernel: str | None = None
+    kernel_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Torch:
-    """torch in this environment: whether a real kernel ran on each device, tried in a child process."""
+    """torch in this environment: whether a real kernel ran on each device, tried in a child process.
+
+    ``unseen`` is why it sees no GPU, None where it sees one or there is no torch.
+    """
 
     version: str | None
     devices_ok: tuple[str, ...]
     reason: str | None
+    unseen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

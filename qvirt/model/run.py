@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,10 +25,35 @@ class Method(str, Enum):
 class Precision(str, Enum):
     SINGLE = "single"
     DOUBLE = "double"
+    HALF = "half"
+    BFLOAT16 = "bfloat16"
+    FLOAT8 = "float8"
 
     @property
     def amplitude_bytes(self) -> int:
-        return 8 if self is Precision.SINGLE else 16
+        """Of a complex number; where a block of them has a scale, without it."""
+        return _AMPLITUDE_BYTES[self]
+
+    @property
+    def is_reduced(self) -> bool:
+        """Amplitudes are only kept in it: it holds too little to compute in."""
+        return self.amplitude_bytes < 8
+
+
+_AMPLITUDE_BYTES = {
+    Precision.DOUBLE: 16,
+    Precision.SINGLE: 8,
+    Precision.HALF: 4,
+    Precision.BFLOAT16: 4,
+    Precision.FLOAT8: 2,
+}
+
+
+Kraus = tuple[tuple[tuple[tuple[float, float], ...], ...], ...]
+"""Matrices as rows of numbers, each its real and its imaginary part."""
+
+_BOLTZMANN_OVER_PLANCK = 2.083661912e10
+"""Hertz per kelvin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +64,11 @@ class Noise:
     is followed by the fully depolarizing channel on its qubits (Aer's ``depolarizing_error``
     parameter); gates on three and more qubits are lowered first. Then come
     ``amplitude_damping`` and ``phase_damping``, the channel parameters gamma and lambda on each qubit
-    of a gate.
+    of a gate, and the relaxation of each over the time of the gate, from ``t1``, ``t2`` and the gate
+    times, all in seconds. It goes to the thermal equilibrium, ``excited_population`` in state 1; or as it
+    follows from ``temperature`` (kelvin) and the qubits' ``frequency`` (hertz).
+    Last are ``kraus_1q`` after gates on one qubit and ``kraus_2q`` after gates on two, whose first is
+    bit 0 of the matrices.
     ``readout_0to1`` and ``readout_1to0`` are the chances that a measured bit is read wrongly.
     """
 
@@ -48,21 +78,98 @@ class Noise:
     phase_damping: float = 0.0
     readout_0to1: float = 0.0
     readout_1to0: float = 0.0
+    t1: float | None = None
+    t2: float | None = None
+    gate_time_1q: float = 0.0
+    gate_time_2q: float = 0.0
+    excited_population: float = 0.0
+    temperature: float = 0.0
+    frequency: float = 0.0
+    kraus_1q: Kraus = ()
+    kraus_2q: Kraus = ()
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in NOISE_RATES:
             rate = getattr(self, name)
             if not 0.0 <= rate <= 1.0:
                 raise UsageError(f"noise rate {name} = {rate} is not between 0 and 1")
+        for name in NOISE_AMOUNTS:
+            amount = getattr(self, name)
+            if amount is not None and not 0.0 <= amount < math.inf:
+                raise UsageError(f"noise value {name} = {amount} is not zero or above")
+        self._check_relaxation()
+        _check_kraus("kraus_1q", self.kraus_1q, 2)
+        _check_kraus("kraus_2q", self.kraus_2q, 4)
+
+    def _check_relaxation(self) -> None:
+        if 0.0 in (self.t1, self.t2):
+            raise UsageError("the noise's t1 and t2 must be above zero")
+        if self.t1 is not None and self.t2 is not None and self.t2 > 2 * self.t1:
+            raise UsageError(f"noise: t2 = {self.t2} is more than twice t1 = {self.t1}, which cannot be")
+        timed = self.gate_time_1q or self.gate_time_2q
+        if (self.t1 or self.t2) and not timed:
+            raise UsageError(
+                "noise with t1 or t2 needs gate times", hint="add gate_time_1q= and gate_time_2q="
+            )
+        if self.temperature and not self.frequency:
+            raise UsageError("noise with a temperature needs the qubits' frequency", hint="frequency=5e9")
+
+    @property
+    def beyond_paulis(self) -> str | None:
+        """The channel that is no mixture of Paulis, where there is one; phase damping is one."""
+        if self.amplitude_damping:
+            return "amplitude damping"
+        if self.relaxes:
+            return "relaxation"
+        return "a list of Kraus matrices" if self.kraus_1q or self.kraus_2q else None
 
     @property
     def is_pauli(self) -> bool:
-        """Every channel is a mixture of Paulis (phase damping is one), so a stabilizer method can hold it."""
-        return self.amplitude_damping == 0.0
+        """A stabilizer method can hold it."""
+        return self.beyond_paulis is None
+
+    @property
+    def relaxes(self) -> bool:
+        return self.t1 is not None or self.t2 is not None
+
+    @property
+    def population(self) -> float:
+        """Of state 1 in thermal equilibrium."""
+        if not self.temperature:
+            return self.excited_population
+        return 1.0 / (1.0 + math.exp(self.frequency / (_BOLTZMANN_OVER_PLANCK * self.temperature)))
 
     @property
     def on_gates(self) -> bool:
-        return any((self.depolarizing_1q, self.depolarizing_2q, self.amplitude_damping, self.phase_damping))
+        rates = (self.depolarizing_1q, self.depolarizing_2q, self.amplitude_damping, self.phase_damping)
+        return any(rates) or self.relaxes or bool(self.kraus_1q or self.kraus_2q)
+
+
+NOISE_RATES = (
+    "depolarizing_1q",
+    "depolarizing_2q",
+    "amplitude_damping",
+    "phase_damping",
+    "readout_0to1",
+    "readout_1to0",
+    "excited_population",
+)
+NOISE_AMOUNTS = ("t1", "t2", "gate_time_1q", "gate_time_2q", "temperature", "frequency")
+
+
+def _check_kraus(name: str, kraus: Kraus, size: int) -> None:
+    """Raises UsageError where the matrices are no channel."""
+    if any(len(matrix) != size or any(len(row) != size for row in matrix) for matrix in kraus):
+        raise UsageError(f"the noise's {name} must be {size} by {size} matrices of [real, imaginary]")
+    numbers = [[[complex(*number) for number in row] for row in matrix] for matrix in kraus]
+    for i in range(size if kraus else 0):
+        for j in range(size):
+            total = sum(matrix[k][i].conjugate() * matrix[k][j] for matrix in numbers for k in range(size))
+            if not abs(total - (i == j)) < 1e-6:
+                raise UsageError(
+                    f"the noise's {name} is no channel: it does not keep the trace",
+                    hint="the adjoint of each matrix times the matrix must add up to the identity",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +216,11 @@ class Limits:
     """What a run may use: bytes of memory for the simulation itself, and threads.
 
     ``seconds`` is the budget of one attempt, so that an engine that sees early that it will take
-    longer can give up at once; None where there is none.
+    longer can give up at once; None where there is none. ``slowdown`` is how many times as long as on
+    real hardware everything takes.
     """
 
     memory: int
     threads: int
     seconds: float | None = None
+    slowdown: float = 1.0

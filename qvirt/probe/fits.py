@@ -40,6 +40,9 @@ def largest_qubits(method: Method, memory: int, precision: Precision = Precision
 
 
 _DENSE = (Method.STATEVECTOR, Method.DENSITY_MATRIX)
+_CHOSEN = (Precision.SINGLE, Precision.DOUBLE)
+"""Precisions that a run may have without asking for one."""
+
 _NOTES = {
     Method.STATEVECTOR: "any circuit",
     Method.DENSITY_MATRIX: "any circuit, noise exact",
@@ -58,5 +61,5 @@ def largest(memory: int) -> tuple[Largest, ...]:
     return tuple(
         Largest(method, precision, largest_qubits(method, free, precision or Precision.DOUBLE), note)
         for method, note in _NOTES.items()
-        for precision in (tuple(Precision) if method in _DENSE else (None,))
+        for precision in (_CHOSEN if method in _DENSE else (None,))
     )

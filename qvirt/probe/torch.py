@@ -12,43 +12,76 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from qvirt.model.hardware import Gpu, Torch
 from qvirt.probe.command import run
 
-_LIMIT = 90.0
+_LIMIT = 180.0
+"""Seconds: a first Triton kernel is compiled, and a first CUDA context takes its time."""
+
+_ROOT = Path(__file__).parents[2]
 
 # Small integers, so that the product is exact in every format that a device may compute in.
-_SCRIPT = """
+_SCRIPT = f"""
 import sys
-sys.path[:] = [place for place in sys.path if place]
-import json, torch
-names = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-if torch.backends.mps.is_available():
-    names.append("mps")
+sys.path[:] = [place for place in sys.path if place] + [{str(_ROOT)!r}]
+import json, time, torch
+def line(failure):
+    return str(failure).strip().partition("\\n")[0] or type(failure).__name__
+def product(name, on):
+    start = time.perf_counter()
+    right = torch.equal((on @ on).cpu(), a @ a)
+    return time.perf_counter() - start, None if right else "a matrix product came out wrong"
+def triton(name):
+    # The engine's own kernels, and its comparison with the plain path.
+    try:
+        from qvirt.model.run import Precision
+        from qvirt.simulators.torch_statevector.triton_path import refusal
+        return refusal(name, Precision.SINGLE)
+    except Exception as failure:
+        return line(failure)
+gpus = [f"cuda:{{i}}" for i in range(torch.cuda.device_count())]
+gpus += ["mps"] if torch.backends.mps.is_available() else []
+unseen = None
+if not gpus:
+    try:
+        torch.cuda.init()
+        unseen = "no device is visible to it"
+    except Exception as failure:
+        built = torch.version.cuda or torch.version.hip
+        unseen = line(failure) if built else "it is built without CUDA"
 kernels = []
 a = torch.arange(64 * 64).reshape(64, 64).remainder(7).float()
-for name in names:
-    uuid = error = None
+for name in ["cpu", *gpus]:
+    uuid = error = seconds = refused = None
     try:
         if name.startswith("cuda"):
             uuid = str(getattr(torch.cuda.get_device_properties(name), "uuid", "")) or None
-        if not torch.equal((a.to(name) @ a.to(name)).cpu(), a @ a):
-            error = "a matrix product came out wrong"
+        on = a.to(name)
+        product(name, on)
+        seconds, error = product(name, on)
+        refused = triton(name) if name.startswith("cuda") and error is None else "for CUDA only"
     except Exception as failure:
-        error = str(failure).strip().partition("\\n")[0] or type(failure).__name__
-    kernels.append({"device": name, "uuid": uuid, "error": error})
-print(json.dumps({"version": torch.__version__, "kernels": kernels}))
+        error = line(failure)
+    kernels.append(dict(device=name, uuid=uuid, error=error, seconds=seconds, triton_refused=refused))
+print(json.dumps(dict(version=torch.__version__, unseen=unseen, kernels=kernels)))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The trial on one device; ``error`` is None where the answer was right."""
+    """The trial on one device; ``error`` is None where the answer was the CPU's.
+
+    ``seconds`` are those of the second run, with the answer brought back. ``triton_refused`` is why the
+    engine's Triton kernels are not used there, None where they gave the right answer too.
+    """
 
     device: str
     uuid: str | None
     error: str | None
+    seconds: float | None = None
+    triton_refused: str | None = None
 
 
 def torch(script: str = _SCRIPT) -> tuple[Torch, tuple[Kernel, ...]]:
@@ -70,7 +103,7 @@ def read(text: str) -> tuple[Torch, tuple[Kernel, ...]]:
         return Torch(_version(), (), "torch's trial gave an answer that cannot be read"), ()
     works = tuple(kernel.device for kernel in kernels if kernel.error is None)
     failures = [f"{kernel.device}: {kernel.error}" for kernel in kernels if kernel.error is not None]
-    return Torch(found["version"], works, "; ".join(failures) or None), kernels
+    return Torch(found["version"], works, "; ".join(failures) or None, found["unseen"]), kernels
 
 
 def _version() -> str | None:
@@ -93,5 +126,13 @@ def _with_kernel(gpu: Gpu, index: int, torch: Torch, kernels: Sequence[Kernel]) 
     known = [kernel for kernel in accelerators if kernel.uuid and gpu.uuid and kernel.uuid in gpu.uuid]
     by_position = [kernel for kernel in accelerators[index : index + 1] if not (kernel.uuid and gpu.uuid)]
     for kernel in known or by_position:
-        return replace(gpu, kernel_ran=kernel.error is None, kernel_reason=kernel.error)
-    return replace(gpu, kernel_ran=False, kernel_reason=f"torch {torch.version} does not see it")
+        ran = kernel.error is None
+        return replace(
+            gpu,
+            kernel_ran=ran,
+            kernel_reason=kernel.triton_refused if ran else kernel.error,
+            kernel=("triton" if kernel.triton_refused is None else "torch") if ran else None,
+            kernel_seconds=kernel.seconds if ran else None,
+        )
+    why = f": {torch.unseen}" if torch.unseen else ""
+    return replace(gpu, kernel_ran=False, kernel_reason=f"torch {torch.version} does not see it{why}")

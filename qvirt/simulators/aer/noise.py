@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -14,10 +15,13 @@ from qiskit_aer.noise import (
     ReadoutError,
     amplitude_damping_error,
     depolarizing_error,
+    kraus_error,
     pauli_error,
+    thermal_relaxation_error,
 )
 
 from qvirt.model.run import Noise
+from qvirt.simulators.channels import as_matrix
 from qvirt.simulators.lowering import NOT_GATES, lower_to_two_qubit
 
 _LABELS = ("", "gate_1q", "gate_2q")
@@ -41,7 +45,7 @@ def with_noise(
     if not noise.on_gates:
         return circuit, model
     circuit = lower_to_two_qubit(circuit)
-    errors = {1: _error(noise, noise.depolarizing_1q, 1), 2: _error(noise, noise.depolarizing_2q, 2)}
+    errors = {num_qubits: _error(noise, num_qubits) for num_qubits in (1, 2)}
     if "unitary" not in basis:
         return _rewritten(circuit, partial(_followed, errors=errors)), model
     names: dict[str, int] = {}
@@ -51,16 +55,31 @@ def with_noise(
     return circuit, model
 
 
-def _error(noise: Noise, depolarizing: float, num_qubits: int) -> QuantumError:
-    """Depolarizing, then amplitude damping, then phase damping of each qubit."""
+def _error(noise: Noise, num_qubits: int) -> QuantumError:
+    """In the order in which Noise says that they come."""
     flips = (1 - (1 - noise.phase_damping) ** 0.5) / 2
     # As the mixture of Paulis that it is, phase damping is no burden to a stabilizer or a trajectory.
     damping = pauli_error([("Z", flips), ("I", 1 - flips)])
     if noise.amplitude_damping:
         damping = amplitude_damping_error(noise.amplitude_damping).compose(damping)
+    if noise.relaxes:
+        damping = damping.compose(_relaxation(noise, num_qubits))
     if num_qubits == 2:
         damping = damping.tensor(damping)
-    return depolarizing_error(depolarizing, num_qubits).compose(damping)
+    rate, kraus = (
+        (noise.depolarizing_1q, noise.kraus_1q)
+        if num_qubits == 1
+        else (noise.depolarizing_2q, noise.kraus_2q)
+    )
+    error = depolarizing_error(rate, num_qubits).compose(damping)
+    return error.compose(kraus_error([as_matrix(each) for each in kraus])) if kraus else error
+
+
+def _relaxation(noise: Noise, num_qubits: int) -> QuantumError:
+    t1 = math.inf if noise.t1 is None else noise.t1
+    t2 = 2 * t1 if noise.t2 is None else noise.t2
+    time = noise.gate_time_1q if num_qubits == 1 else noise.gate_time_2q
+    return thermal_relaxation_error(t1, t2, time, noise.population)
 
 
 def _followed(step: CircuitInstruction, errors: dict[int, QuantumError]) -> Iterable[CircuitInstruction]:

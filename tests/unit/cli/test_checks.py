@@ -55,30 +55,90 @@ def test_memory(hardware: Hardware, free: int, limited_by: str, status: Status, 
     assert (found.mend or "").startswith(mend or "")
 
 
+NO_TORCH = Torch(None, (), "torch is not installed")
+WORKS = Torch("2.9.0", ("cpu", "cuda:0"), None)
+RAN = replace(H200, kernel_ran=True, kernel_reason=None, kernel="triton", kernel_seconds=0.002)
+FAILED = replace(H200, kernel_ran=False)
+WITHOUT_TRITON = replace(RAN, kernel="torch", kernel_reason="Failed to find C compiler.")
+OLD_TRITON = replace(RAN, kernel="torch", kernel_reason="triton is too old: the kernels need 3.5")
+TURING = replace(RAN, kernel="torch", kernel_reason="compute capability 7.5 is below 8.0")
+APPLE = replace(RAN, vendor="Apple", name="Apple M3", kernel="torch", kernel_reason="for CUDA only")
+
+
+# The reasons are those of torch, CUDA and Triton, in their own words: no GPU was seen by these tests.
 @pytest.mark.parametrize(
-    ("gpus", "torch", "status", "detail"),
+    ("gpu", "torch", "status", "detail", "mend"),
     [
-        ((), Torch(None, (), "torch is not installed"), Status.OK, "none found"),
-        ((H200,), Torch(None, (), "torch is not installed"), Status.WARNING, "torch is not installed"),
+        (None, NO_TORCH, Status.OK, "none found", None),
+        (H200, NO_TORCH, Status.WARNING, "torch is not installed", "--with torch"),
         (
-            (replace(H200, kernel_ran=True, kernel_reason=None),),
-            Torch("2.9.0", ("cpu", "cuda:0"), None),
+            RAN,
+            WORKS,
             Status.OK,
-            "ran a kernel on NVIDIA H200",
+            "ran a kernel on it in 2 ms, with the CPU's answer; so did the engine's",
+            None,
+        ),
+        (APPLE, WORKS, Status.OK, "the engine runs on it by torch alone", None),
+        (TURING, WORKS, Status.OK, "the engine runs on it by torch alone", None),
+        (WITHOUT_TRITON, WORKS, Status.WARNING, "Failed to find C compiler", "apt-get install gcc"),
+        (OLD_TRITON, WORKS, Status.WARNING, "triton is too old", "pip install --upgrade torch"),
+        (
+            replace(FAILED, kernel_reason="torch 2.9.0 does not see it: it is built without CUDA"),
+            WORKS,
+            Status.WARNING,
+            "built without CUDA",
+            "--force-reinstall torch",
         ),
         (
-            (replace(H200, kernel_ran=False, kernel_reason="no kernel image"),),
-            Torch("2.9.0", ("cpu",), "cuda:0: no kernel image"),
+            replace(
+                FAILED, kernel_reason="The NVIDIA driver on your system is too old (found version 11040)."
+            ),
+            WORKS,
+            Status.WARNING,
+            "too old",
+            "nvidia-driver",
+        ),
+        (
+            replace(FAILED, kernel_reason="CUDA error: no kernel image is available for execution"),
+            WORKS,
             Status.WARNING,
             "no kernel image",
+            "pip install --upgrade torch",
         ),
-        ((), Torch("2.9.0", (), "torch does not work: libc10.so"), Status.WARNING, "libc10.so"),
+        (
+            replace(FAILED, kernel_reason="CUDA out of memory. Tried to allocate 20.00 MiB."),
+            WORKS,
+            Status.WARNING,
+            "out of memory",
+            "nvidia-smi",
+        ),
+        (
+            replace(FAILED, kernel_reason="a matrix product came out wrong"),
+            WORKS,
+            Status.WARNING,
+            "came out wrong",
+            "collect_env",
+        ),
     ],
 )
-def test_gpu(hardware: Hardware, gpus: tuple[Gpu, ...], torch: Torch, status: Status, detail: str) -> None:
-    found = checks.gpu(replace(hardware, gpus=gpus, gpus_reason=None, torch=torch))
+def test_gpu(
+    hardware: Hardware, gpu: Gpu | None, torch: Torch, status: Status, detail: str, mend: str | None
+) -> None:
+    (found,) = checks.gpus(replace(hardware, gpus=(gpu,) if gpu else (), gpus_reason=None, torch=torch))
     assert found.status is status
     assert detail in found.detail
+    assert (mend is None) == (found.mend is None)
+    assert (mend or "") in (found.mend or "")
+
+
+def test_several_gpus_and_a_broken_torch(hardware: Hardware) -> None:
+    broken = Torch("2.9.0", (), "torch does not work: libc10.so")
+    untried = replace(H200, kernel_reason=broken.reason)
+    found = list(checks.gpus(replace(hardware, gpus=(untried, untried), gpus_reason=None, torch=broken)))
+    assert [check.name for check in found] == ["torch", "gpu 0", "gpu 1"]
+    assert {check.status for check in found} == {Status.WARNING}
+    (driver,) = checks.gpus(replace(hardware, gpus=(), gpus_reason="nvidia-smi: no driver", torch=NO_TORCH))
+    assert (driver.status, driver.detail) == (Status.WARNING, "nvidia-smi: no driver")
 
 
 def test_containers() -> None:
