@@ -170,7 +170,7 @@ install_dev() {
     mark_done dev
 }
 
-has_torch() { "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; }
+has_package() { "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
 
 # The packages of NVIDIA that pip would install along with $1.
 cuda_packages() {
@@ -184,7 +184,7 @@ print(" ".join(name for name in names if name.startswith(("nvidia-", "cuda-"))))
 
 install_torch() {
     local wanted=${QVIRT_TORCH_SPEC:-} cuda
-    has_torch && return
+    has_package torch && return
     if [ "$(uname -s)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then
         [ -n "$wanted" ] || fail "--with torch: there is no NVIDIA GPU here, and the usual torch for Linux brings gigabytes of CUDA
 packages. Name a build for CPUs (or for AMD GPUs), for example QVIRT_TORCH_SPEC='torch==2.13.0+cpu' or
@@ -193,8 +193,15 @@ the path of a wheel; where pip is to look for it goes into PIP_EXTRA_INDEX_URL o
         cuda=$(cuda_packages "$wanted") || fail "pip finds no $wanted; its reason is above"
         [ -z "$cuda" ] || fail "$wanted would bring CUDA packages that this machine cannot use: $cuda"
     fi
-    say "installing ${wanted:=torch>=2.4}; no engine of this version uses it yet, only \`qvirt probe\` looks at it"
+    say "installing ${wanted:=torch>=2.4,<3}"
     pip_install "$wanted" || fail "torch could not be installed; pip's reason is above"
+}
+
+# A torch for CPUs brings none; the tests of the GPU kernels run them in its interpreter.
+install_triton() {
+    [ "$(uname -sm)" = "Linux x86_64" ] && ! has_package triton || return 0
+    say "installing Triton for the tests of the GPU kernels"
+    pip_install "triton>=3.5,<4" || fail "Triton could not be installed; pip's reason is above"
 }
 
 calibrate_once() {
@@ -222,6 +229,7 @@ ensure_venv
 install_qvirt
 [ -z "$want_dev" ] || install_dev
 [ -z "$want_torch" ] || install_torch
+[ -z "$want_torch" ] || [ -z "$want_dev" ] || install_triton
 [ -z "$want_docker$want_qemu" ] || set_up_engines
 calibrate_once
 if [ $# -gt 0 ]; then

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +28,11 @@ from qvirt import settings
 from qvirt.errors import DoesNotFit, Unavailable, UsageError
 from qvirt.host.bench import AUTO, Request, Row, bench
 from qvirt.host.host import Host
-from qvirt.host.loop import Finished
+from qvirt.host.loop import Finished, Saving
 from qvirt.host.specs import Wanted
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.hardware import Backend, Hardware
-from qvirt.model.job import JobState
+from qvirt.model.job import Job, JobState
 from qvirt.model.run import Precision, RunOptions
 from qvirt.model.vm import VM, VMSpec
 from qvirt.model.wire import to_plain
@@ -42,6 +43,8 @@ from qvirt.units import show_bytes
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -166,8 +169,11 @@ class Engine:
         seed: int | None = None,
         observables: tuple[str, ...] = (),
         statevector: bool = False,
+        checkpoint_every: float | None = None,
     ) -> QuantumJobResult:
         """Run a circuit: a dict (JSON gate list), a Qiskit or Cirq circuit, or OpenQASM text.
+
+        It is saved every ``checkpoint_every`` seconds, for ``resume_job``.
 
         ``backend`` is a QuantumBackend, or the name of a simulation engine (``aer``, ``stim`` ...).
         Without ``vm_name`` a VM of this engine's own is made on first use. A circuit that fails gives a
@@ -179,12 +185,30 @@ class Engine:
         self._require(backend or QuantumBackend.AUTO, gpu=False)
         source = source_of(circuit)
         options = RunOptions(shots, seed, engine, observables=observables, state=statevector)
+        return await self._run(
+            lambda: (self._host.submit(source, options), source), vm_name, checkpoint_every
+        )
+
+    async def resume_job(
+        self, job_id: str, vm_name: str | None = None, *, checkpoint_every: float | None = None
+    ) -> QuantumJobResult:
+        """Go on with a job that was stopped, from its checkpoint, to the same counts; as a new job.
+
+        Raises Conflict where it has none, or has completed.
+        """
+        return await self._run(lambda: self._host.resume(self._host.job(job_id)), vm_name, checkpoint_every)
+
+    async def _run(
+        self, make: Callable[[], tuple[Job, CircuitSource]], vm_name: str | None, every: float | None
+    ) -> QuantumJobResult:
         if vm_name is None and DEFAULT_VM not in self._vms:
             await self.create_vm(QuantumVMConfig(DEFAULT_VM))
+        saving = Saving(every, logger.warning) if every else None
 
         def run() -> QuantumJobResult:
             vm = self._host.vms.find(vm_name or self._vms[DEFAULT_VM].id)
-            return self._result(self._host.run(self._host.submit(source, options), source, vm))
+            job, source = make()
+            return self._result(self._host.run(job, source, vm, saving=saving))
 
         return await self._in_thread(run)
 

@@ -5,6 +5,7 @@
     ├── CircuitError        the circuit file is wrong (line, column)           exit 1
     ├── DoesNotFit          refused before it was run: memory, qubits          exit 3
     ├── Unsupported         no engine can do what was asked                    exit 1
+    ├── CheckpointRefused   damaged, or of another run                         exit 1
     ├── EngineFailed        a simulator raised or its process died             exit 1
     │   ├── OutOfMemory     a run passed its memory limit                      exit 3
     │   └── GaveUp          an engine saw that its budget would not suffice    exit 1
@@ -87,6 +88,11 @@ class DoesNotFit(QvirtError):
 
 class Unsupported(QvirtError):
     code = "unsupported"
+    http_status = 422
+
+
+class CheckpointRefused(QvirtError):
+    code = "checkpoint_refused"
     http_status = 422
 
 

@@ -48,6 +48,16 @@ class Paths:
         return self.home / "warm"
 
     @property
+    def pools_lock(self) -> Path:
+        """Held by the one process that fills the pools of warm VMs."""
+        return self.home / "pools.lock"
+
+    @property
+    def pools_log(self) -> Path:
+        """What went wrong while they were filled in the background."""
+        return self.home / "pools.log"
+
+    @property
     def images(self) -> Path:
         return self.home / "images"
 
@@ -69,6 +79,10 @@ class Paths:
 
     def state(self, job_id: str) -> Path:
         return self.results / f"{job_id}.npy"
+
+    def checkpoint(self, job_id: str) -> Path:
+        """Where the job stood when it was saved last."""
+        return self.home / "checkpoints" / f"{job_id}.qvc"
 
     def vm(self, vm_id: str) -> Path:
         return self.vms / vm_id

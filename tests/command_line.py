@@ -45,6 +45,11 @@ class Cli:
             command, env=self.environment, text=True, input=stdin, capture_output=True, timeout=120
         )
 
+    def python(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """What the command line gives no occasion for."""
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        return subprocess.run(command, env=self.environment, text=True, capture_output=True, timeout=120)
+
     def json(self, *arguments: object, stdin: str = "") -> dict:
         done = self(*arguments, "--format", "json", stdin=stdin)
         assert done.returncode == 0, done.stderr

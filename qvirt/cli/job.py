@@ -1,4 +1,4 @@
-"""qvirt job: list, show, result, cancel, rm"""
+"""qvirt job: list, show, result, checkpoint, cancel, rm"""
 
 from __future__ import annotations
 
@@ -8,29 +8,17 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output
-from qvirt.errors import QvirtError
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: every run is one, and its result stays.")
 
 
-def _complete_job(incomplete: str) -> list[tuple[str, str]]:
-    """Ids for the shell's completion."""
-    from qvirt.cli.session import opened_host
-
-    try:
-        with opened_host() as host:
-            jobs = [job for job in host.jobs(100) if job.id.startswith(incomplete)]
-    except QvirtError:
-        return []
-    return [(job.id, f"{job.name} ({job.state.value})") for job in jobs]
-
-
 JobArgument = Annotated[
-    str, typer.Argument(metavar="JOB", help="A job's id, or its beginning.", autocompletion=_complete_job)
+    str,
+    typer.Argument(metavar="JOB", help="A job's id, or its beginning.", autocompletion=option.complete_job),
 ]
 JobsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="JOB", help="Jobs' ids, or their beginnings.", autocompletion=_complete_job),
+    typer.Argument(metavar="JOB", help="Jobs' ids, or their beginnings.", autocompletion=option.complete_job),
 ]
 
 
@@ -53,17 +41,18 @@ def list_jobs(
 
 @app.command()
 def show(job: JobArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:
-    """Show a job: what was asked, its state and its history."""
+    """Show a job: what was asked, its state, how far it is, its checkpoint and its history."""
     from qvirt.cli.render_job import job_text
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
         found = host.job(job)
         events = host.events(found)
+        progress, checkpoint = host.progress(found), host.checkpoints.find(found)
     if format is option.OutputFormat.JSON:
-        output.document("qvirt.job/1", job=found, events=events)
+        output.document("qvirt.job/1", job=found, events=events, progress=progress, checkpoint=checkpoint)
     else:
-        output.result(job_text(found, events, format))
+        output.result(job_text(found, events, progress, checkpoint, format))
 
 
 @app.command()
@@ -86,6 +75,24 @@ def result(
 
 
 @app.command()
+def checkpoint(job: JobArgument, format: option.FormatOption = option.OutputFormat.TABLE) -> None:
+    """Save where a running job stands, to go on from with `qvirt run --resume`; the job goes on.
+
+    From any terminal. A circuit is saved between two operations, once its engine stops for a moment.
+    """
+    from qvirt.cli.render_job import checkpoint_text
+    from qvirt.cli.session import opened_host
+
+    with opened_host() as host:
+        found = host.job(job)
+        kept = host.checkpoint(found)
+    if format is option.OutputFormat.JSON:
+        output.document("qvirt.checkpoint/1", job=found.id, checkpoint=kept)
+    else:
+        output.result(f"{found.id}  {checkpoint_text(kept)}")
+
+
+@app.command()
 def cancel(jobs: JobsArgument) -> None:
     """Stop jobs, wherever they run; returns once they have ended."""
     from qvirt.cli.session import opened_host
@@ -99,11 +106,12 @@ def cancel(jobs: JobsArgument) -> None:
 @app.command()
 def rm(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="JOB", autocompletion=_complete_job, show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="JOB", autocompletion=option.complete_job, show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every job that has ended.")] = False,
 ) -> None:
-    """Remove ended jobs with their results."""
+    """Remove ended jobs with their results and checkpoints."""
     from qvirt.cli.session import opened_host
     from qvirt.errors import UsageError
 

@@ -45,7 +45,9 @@ ShotsOption = Annotated[
     int | None, typer.Option("--shots", "-s", help="How often to measure. [default: 1024]")
 ]
 SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same counts.")]
-EngineOption = Annotated[str | None, typer.Option(help="Use this engine: aer, stim, qsim, ddsim or product.")]
+EngineOption = Annotated[
+    str | None, typer.Option(help="Use this engine: aer, stim, qsim, ddsim, torch or product.")
+]
 MethodOption = Annotated[Method | None, typer.Option(help="Use this simulation method.")]
 PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the amplitudes.")]
 ObservableOption = Annotated[
@@ -62,7 +64,9 @@ NoiseOption = Annotated[
     typer.Option(
         metavar="RATES",
         help="depolarizing=P (or depolarizing_1q=, depolarizing_2q=), amplitude_damping=, phase_damping=, "
-        "readout=P (or readout_0to1=, readout_1to0=), comma-separated; or a JSON file of these.",
+        "readout=P (or readout_0to1=, readout_1to0=), t1=, t2= and gate_time= in seconds, "
+        "excited_population= (or temperature=, frequency=), comma-separated; or a JSON file of these, which "
+        "may have Kraus matrices too.",
     ),
 ]
 ProbabilitiesOption = Annotated[
@@ -98,6 +102,19 @@ def complete_vm(incomplete: str) -> list[tuple[str, str]]:
     except QvirtError:
         return []
     return [(vm.spec.name, f"{vm.spec.runtime}, {vm.state.value}") for vm in found]
+
+
+def complete_job(incomplete: str) -> list[tuple[str, str]]:
+    """Ids for the shell's completion."""
+    from qvirt.cli.session import opened_host
+    from qvirt.errors import QvirtError
+
+    try:
+        with opened_host() as host:
+            jobs = [job for job in host.jobs(100) if job.id.startswith(incomplete)]
+    except QvirtError:
+        return []
+    return [(job.id, f"{job.name} ({job.state.value})") for job in jobs]
 
 
 VMArgument = Annotated[

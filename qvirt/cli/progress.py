@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from qvirt.model import result as model
 from qvirt.model.order import OrderStatus
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ProgressBar:
                 fraction = min(0.99, seconds / expected)
             self._bar.update(
                 self._task,
-                description=f"{self._label}: {progress.phase}",
+                description=": ".join(filter(None, [self._label, _doing(progress)])),
                 total=1.0,
                 completed=fraction or 0.0,
             )
@@ -69,6 +70,12 @@ class ProgressBar:
         )
         self._bar.start()
         self._task = self._bar.add_task(self._label, total=1.0)
+
+
+def _doing(progress: model.Progress) -> str:
+    from qvirt.cli.render_job import position_text
+
+    return " ".join(filter(None, [progress.phase, position_text(progress.position)]))
 
 
 def _expected_seconds(status: OrderStatus) -> float | None:

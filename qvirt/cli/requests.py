@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvirt.errors import UsageError
-from qvirt.model.run import Method, Noise, Precision, RunOptions
+from qvirt.model.run import NOISE_AMOUNTS, NOISE_RATES, Method, Noise, Precision, RunOptions
 from qvirt.model.wire import from_json
 from qvirt.settings import Settings
 from qvirt.units import parse_bytes, parse_seconds
@@ -14,6 +14,7 @@ from qvirt.units import parse_bytes, parse_seconds
 _BOTH = {
     "depolarizing": ("depolarizing_1q", "depolarizing_2q"),
     "readout": ("readout_0to1", "readout_1to0"),
+    "gate_time": ("gate_time_1q", "gate_time_2q"),
 }
 
 
@@ -65,11 +66,11 @@ def parse_noise(text: str) -> Noise:
     for part in text.split(","):
         name, _, value = part.partition("=")
         for field in _BOTH.get(name.strip(), (name.strip(),)):
-            if field not in Noise.__slots__:
-                known = ", ".join([*_BOTH, *Noise.__slots__])
+            if field not in (*NOISE_RATES, *NOISE_AMOUNTS):
+                known = ", ".join([*_BOTH, *NOISE_RATES, *NOISE_AMOUNTS])
                 raise UsageError(f"there is no noise rate {name.strip()!r}", hint=f"rates are: {known}")
             rates[field] = _rate(field, value)
-    return Noise(**rates)
+    return Noise(**rates)  # type: ignore[arg-type]  # no rate is a list of matrices
 
 
 def _rate(name: str, text: str) -> float:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from qvirt.cli import options as option
+from qvirt.cli import run_options
 from qvirt.errors import QvirtError, Unavailable, UsageError, from_info
+from qvirt.units import parse_seconds
 
 if TYPE_CHECKING:
+    from qvirt.cli.requests import Asked
+    from qvirt.cli.session import Target
     from qvirt.host.host import Host
-    from qvirt.host.loop import Finished
+    from qvirt.host.loop import Finished, Saving
     from qvirt.model.circuit import CircuitSource
-    from qvirt.model.run import RunOptions
+    from qvirt.model.job import Job
     from qvirt.model.vm import VM
 
 NO_DAEMON = "--detach needs the qvirt daemon, which is not part of this version"
@@ -24,15 +29,16 @@ NO_DAEMON = "--detach needs the qvirt daemon, which is not part of this version"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How results are shown."""
+    """How results are shown; ``state`` is the file that the state vector goes to."""
 
     format: option.OutputFormat
     quiet: bool
     top: int | None
+    state: Path | None
 
 
 def run(
-    circuits: option.CircuitsArgument,
+    circuits: run_options.CircuitsArgument = None,
     shots: option.ShotsOption = None,
     seed: option.SeedOption = None,
     engine: option.EngineOption = None,
@@ -42,54 +48,99 @@ def run(
     noise: option.NoiseOption = None,
     probabilities: option.ProbabilitiesOption = False,
     per_shot: option.PerShotOption = False,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the state before the last measurements as .npy."),
-    ] = None,
+    state: run_options.StateOption = None,
     memory: option.MemoryOption = None,
     time: option.TimeOption = None,
     cpus: option.CpusOption = None,
     vm: option.TargetOption = None,
     runtime: option.RuntimeOption = None,
     template: option.TemplateOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do not do it.")] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")
-    ] = False,
-    top: Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")] = 20,
-    every: Annotated[bool, typer.Option("--all", help="Show every outcome.")] = False,
+    resume: run_options.ResumeOption = None,
+    checkpoint_every: run_options.CheckpointOption = None,
+    plan: run_options.PlanOption = False,
+    detach: run_options.DetachOption = False,
+    top: run_options.TopOption = 20,
+    every: run_options.AllOption = False,
     format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
     """Run circuits with the right method, within limits; Ctrl-C stops them within a second.
 
     Nothing needs to be set up: a process VM is started, runs the circuits and goes away; --vm names one
-    that there is. Each run is a job whose result stays: see `qvirt job list`.
+    that there is. Each run is a job whose result stays: see `qvirt job list`. A long one can be saved on
+    its way (--checkpoint-every, `qvirt job checkpoint`) and gone on with later, here or in another VM
+    (--resume).
     """
-    from qvirt.cli import session, sources
-    from qvirt.cli.plan import show_plans
     from qvirt.cli.requests import Asked
+    from qvirt.cli.session import Target
 
     if detach:
-        raise Unavailable(
-            NO_DAEMON, hint="leave it out; in a shell, `qvirt run ... &` runs it in the background"
-        )
-    _check_state_file(state, circuits)
+        raise Unavailable(NO_DAEMON, hint="in a shell, `qvirt run ... &` runs it in the background")
     asked = Asked(
         shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
     )
+    target = Target(vm, runtime, template, cpus)
+    view = View(format, quiet, None if every else top, state)
+    saving = _saving(checkpoint_every)
+    if resume is not None:
+        _check_resumed(circuits, asked, plan)
+        _resume(resume, target, parse_seconds(time) if time else None, view, saving)
+    else:
+        _check_circuits(circuits or [], state)
+        _run(circuits or [], replace(asked, state=state is not None), target, plan, view, saving)
+
+
+def _run(
+    circuits: list[str], asked: Asked, target: Target, plan: bool, view: View, saving: Saving | None
+) -> None:
+    from qvirt.cli import session, sources
+    from qvirt.cli.plan import show_plans
+
     with session.opened_host() as host:
-        options = replace(asked, state=state is not None).options(host.settings)
+        options = asked.options(host.settings)
         batch = sources.read(circuits)
-        with session.target_vm(host, session.Target(vm, runtime, template, cpus)) as machine:
+        with session.target_vm(host, target) as machine:
             options = machine.spec.applied_to(options)
             if plan:
-                show_plans(host, machine, batch, options, format, quiet)
+                show_plans(host, machine, batch, options, view.format, view.quiet)
             else:
-                _run_batch(host, machine, batch, options, state, View(format, quiet, None if every else top))
+                jobs = ((host.submit(source, options), source) for source in batch)
+                _run_batch(host, machine, jobs, view, saving)
 
 
-def _check_state_file(state: Path | None, circuits: list[str]) -> None:
+def _resume(name: str, target: Target, time_limit: float | None, view: View, saving: Saving | None) -> None:
+    from qvirt.cli import session
+
+    with session.opened_host() as host:
+        before = host.job(name)
+        host.checkpoints.to_resume(before)
+        if view.state is not None and not before.options.state:
+            raise UsageError(f"job {before.id} was not asked for its state", hint="leave out --state")
+        with session.target_vm(host, target) as machine:
+            _run_batch(host, machine, [host.resume(before, time_limit)], view, saving)
+
+
+def _saving(every: str | None) -> Saving | None:
+    from qvirt.cli import output
+    from qvirt.host.loop import Saving
+
+    return Saving(parse_seconds(every), output.note) if every else None
+
+
+def _check_resumed(circuits: list[str] | None, asked: Asked, plan: bool) -> None:
+    """The job says what is run; only where, and for how long, is asked anew."""
+    if circuits or plan or any(getattr(asked, name) for name in asked.__slots__ if name != "time_limit"):
+        raise UsageError(
+            "--resume goes on with what the job was asked: no circuit and no option of its own",
+            hint="with it go --vm, --runtime, --template, --cpus, --time-limit and --checkpoint-every",
+        )
+
+
+def _check_circuits(circuits: list[str], state: Path | None) -> None:
+    if not circuits:
+        raise UsageError(
+            "no CIRCUIT was named", hint="name files or folders, or a job to go on with: --resume JOB"
+        )
     if state is None:
         return
     if len(circuits) > 1 or Path(circuits[0]).is_dir():
@@ -99,7 +150,11 @@ def _check_state_file(state: Path | None, circuits: list[str]) -> None:
 
 
 def _run_batch(
-    host: Host, vm: VM, batch: list[CircuitSource], asked: RunOptions, state: Path | None, view: View
+    host: Host,
+    vm: VM,
+    jobs: Iterable[tuple[Job, CircuitSource]],
+    view: View,
+    saving: Saving | None,
 ) -> None:
     """Every circuit is run, whatever becomes of the others; the exit status is the first failure's."""
     from qvirt.cli.progress import ProgressBar
@@ -107,12 +162,11 @@ def _run_batch(
 
     failures: list[QvirtError] = []
     with RunPrinter(view.format, view.top, view.quiet) as printer:
-        for source in batch:
-            job = host.submit(source, asked)
+        for job, source in jobs:
             with ProgressBar(source.name, view.quiet) as bar:
-                finished = host.run(job, source, vm, bar)
-            if state is not None and finished.result is not None:
-                _copy_state(host, finished, state)
+                finished = host.run(job, source, vm, bar, saving)
+            if view.state is not None and finished.result is not None:
+                _copy_state(host, finished, view.state)
             printer.show(finished)
             failures += [from_info(finished.error)] if finished.error else []
     if failures:

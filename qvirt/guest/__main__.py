@@ -34,6 +34,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where state vectors are kept")
     parser.add_argument("--ttl", type=float, metavar="SECONDS", help="end after this long")
     parser.add_argument("--idle-stop", type=float, metavar="SECONDS", help="end after this long without work")
+    parser.add_argument(
+        "--slowdown", type=float, default=1.0, metavar="N", help="of simulations in this machine"
+    )
     parser.add_argument("--worker-user", type=int, metavar="UID", help="run circuits as this user")
     parser.add_argument(
         "--held",
@@ -73,7 +76,7 @@ def main() -> None:
     from qvirt.guest.orders import Machine
     from qvirt.guest.server import serve
 
-    machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration)
+    machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration, asked.slowdown)
     serve(listener, machine, token, start, first, asked.spares, Lifetime(asked.ttl, asked.idle_stop, end))
 
 

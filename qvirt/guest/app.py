@@ -13,7 +13,9 @@ from qvirt.errors import ErrorInfo, NotFound, QvirtError, UsageError
 from qvirt.guest import openapi
 from qvirt.guest.identity import Access, take
 from qvirt.guest.jobs import MAX_QUEUED, Jobs
+from qvirt.guest.lifetime import Lifetime
 from qvirt.guest.orders import Machine
+from qvirt.guest.transfer import receive, streamed
 from qvirt.guest.workers import Pool
 from qvirt.model.order import Capabilities, Identity, MachineSize, Order
 from qvirt.model.wire import from_json, to_json
@@ -26,7 +28,7 @@ LARGEST_BODY = 48 << 20
 LONGEST_WAIT = 60.0
 
 
-def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
+def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str, lifetime: Lifetime) -> FastAPI:
     """The application of one guest; every route but /health wants ``token`` as bearer."""
     access = Access(token)
 
@@ -63,7 +65,7 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str) -> FastAPI:
 
     @guarded.put("/v1/identity", **openapi.IDENTITY)
     async def identify(request: Request) -> Response:
-        take(from_json(await _body(request), Identity), access)
+        take(from_json(await _body(request), Identity), access, lifetime)
         return Response(status_code=204)
 
     @guarded.get("/metrics", **openapi.METRICS)
@@ -100,6 +102,19 @@ def _order_routes(guarded: APIRouter, jobs: Jobs) -> None:
     @guarded.get("/v1/jobs/{order_id}/result", **openapi.RESULT)
     async def result(order_id: str) -> Response:
         return Response(jobs.answer(order_id), media_type="application/json")
+
+    @guarded.post("/v1/jobs/{order_id}/checkpoint", **openapi.CHECKPOINT)
+    async def checkpoint(order_id: str) -> Response:
+        return _json(await jobs.checkpoint(order_id))
+
+    @guarded.get("/v1/jobs/{order_id}/checkpoint", **openapi.CHECKPOINT_FILE)
+    async def checkpoint_file(order_id: str) -> Response:
+        return streamed(jobs.checkpoint_file(order_id))
+
+    @guarded.put("/v1/checkpoints/{name}", **openapi.GIVE_CHECKPOINT)
+    async def give_checkpoint(name: str, request: Request) -> Response:
+        await receive(request.stream(), jobs.place_for_checkpoint(name))
+        return Response(status_code=204)
 
     @guarded.get("/v1/jobs/{order_id}/state", **openapi.STATE)
     async def state(order_id: str) -> Response:

@@ -1,7 +1,8 @@
 """What the guest and its worker say to each other, and how it travels.
 
 Each message is one frame: eight octets of length, then MessagePack. The guest asks; the worker answers
-each request with any number of ``Progressed``, perhaps a ``Planned``, and one final reply.
+each request with any number of ``Progressed``, perhaps a ``Planned``, and one final reply. A ``Save`` may be
+asked for while another request is answered, and has its own answer.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ import msgspec
 
 from qvirt.errors import EngineFailed, ErrorInfo, from_info
 from qvirt.model.calibration import Calibration
+from qvirt.model.checkpoint import Saved
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
-from qvirt.model.result import Result
+from qvirt.model.result import Position, Result
 from qvirt.model.run import Limits, RunOptions
 
 HEADER = struct.Struct(">Q")
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A circuit with all that a worker needs to know; the seed in ``options`` is set."""
+    """A circuit with all that a worker needs to know; the seed in ``options`` is set. ``resume`` is the file
+    of the checkpoint to go on from."""
 
     source: CircuitSource
     options: RunOptions
     limits: Limits
     calibration: Calibration | None = None
     state_file: str | None = None
+    resume: str | None = None
 
 
 class Choose(msgspec.Struct, frozen=True, tag=True):
@@ -56,6 +60,12 @@ class Calibrate(msgspec.Struct, frozen=True, tag=True):
     limits: Limits
 
 
+class Save(msgspec.Struct, frozen=True, tag=True):
+    """Write where the running circuit stands to ``path``, and go on with it."""
+
+    path: str
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """Said once, when a worker has loaded what every circuit needs."""
 
@@ -77,6 +87,7 @@ class Planned(msgspec.Struct, frozen=True, tag=True):
 
 class Progressed(msgspec.Struct, frozen=True, tag=True):
     fraction: float | None
+    position: Position | None = None
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -93,12 +104,24 @@ class Calibrated(msgspec.Struct, frozen=True, tag=True):
     calibration: Calibration
 
 
+class Kept(msgspec.Struct, frozen=True, tag=True):
+    """The answer to Save."""
+
+    saved: Saved
+
+
+class Unsaved(msgspec.Struct, frozen=True, tag=True):
+    """The answer to Save where nothing was written."""
+
+    error: ErrorInfo
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-Request: TypeAlias = Choose | Attempt | Draw | Calibrate
-Reply: TypeAlias = Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Failed
+Request: TypeAlias = Choose | Attempt | Draw | Calibrate | Save
+Reply: TypeAlias = Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Failed | Kept | Unsaved
 
 M = TypeVar("M")
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

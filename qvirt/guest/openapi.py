@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from qvirt.errors import ErrorInfo, NotFound
+from qvirt.model.checkpoint import CheckpointHead, Saved
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.job import JobState
@@ -20,14 +21,17 @@ from qvirt.model.order import (
     OrderKind,
     OrderStatus,
 )
-from qvirt.model.result import AttemptRecord, Progress, Result, Timings
+from qvirt.model.result import AttemptRecord, Position, Progress, Result, Timings
 from qvirt.model.run import Method, Precision, RunOptions
 from qvirt.model.wire import schema, to_plain
 
 _BELL = b"OPENQASM 2.0;\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0], q[1];\nmeasure q -> c;\n"
 _STIM = Candidate("stim", Method.STABILIZER, Precision.DOUBLE)
 _ORDER = Order("5f0c2a9d1e", source=CircuitSource("bell.qasm", _BELL), options=RunOptions(shots=1000, seed=7))
-_STATUS = OrderStatus(_ORDER.id, OrderKind.RUN, JobState.RUNNING, Progress("simulating", 0.25, 1.5, 4.5))
+_POSITION = Position(operations_done=1000, operations=4000)
+_STATUS = OrderStatus(
+    _ORDER.id, OrderKind.RUN, JobState.RUNNING, Progress("simulating", 0.25, 1.5, 4.5, _POSITION)
+)
 _ANSWER = Answer(
     Result(
         shots=1000,
@@ -46,11 +50,22 @@ _ANSWER = Answer(
 _CAPABILITIES = Capabilities(
     "0.1.0", (EngineInfo("stim", "1.15.0", ("stabilizer",)),), 4 << 30, 2, 64, 48 << 20
 )
+_QSIM = Candidate("qsim", Method.STATEVECTOR, Precision.SINGLE)
+_HEAD = CheckpointHead(
+    _QSIM,
+    "0.22.0",
+    "9f86d081884c7d65",
+    RunOptions(1000, 7, precision=Precision.SINGLE),
+    1.8e9,
+    0.25,
+    _POSITION,
+)
+_SAVED = Saved(8 << 20, 0.02, _HEAD)
 _SIZE = MachineSize(8 << 30, 4)
 _IDENTITY = Identity("the token from now on", 1_800_000_000.0, b"32 octets of chance", "lab")
 _ERROR = {"error": NotFound("there is no order 'x' in this VM").info()}
 
-_NOUNS = (Order, OrderStatus, Answer, Capabilities, MachineSize, Identity, ErrorInfo)
+_NOUNS = (Order, OrderStatus, Answer, Saved, Capabilities, MachineSize, Identity, ErrorInfo)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -135,9 +150,20 @@ RESULT = _route(
     _content(Answer, _ANSWER),
     errors=_UNKNOWN | {409: "It has not ended, or was stopped.", 422: "The circuit cannot be run."},
 )
+_OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+CHECKPOINT = _route(
+    "Write down where a running circuit stands; it goes on. Answers when that is written.",
+    _content(Saved, _SAVED),
+    errors=_UNKNOWN
+    | {409: "It does not run, or several methods are tried still.", 422: "Its engine has no checkpoint."},
+)
+CHECKPOINT_FILE = _route("The last checkpoint of a running order.", _OCTETS, errors=_UNKNOWN)
+GIVE_CHECKPOINT = _route(
+    "Give the VM a checkpoint, for an order to go on from (`resume`).", {}, status=204, body=_OCTETS
+)
 STATE = _route(
     "The state vector as an .npy file.",
-    {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    _OCTETS,
     errors=_UNKNOWN,
 )
 METRICS = _route("Counters for Prometheus.", {"text/plain": {"schema": {"type": "string"}}})

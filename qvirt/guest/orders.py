@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qvirt.errors import QvirtError, UsageError
+from qvirt.errors import Conflict, QvirtError, StateError, UsageError
 from qvirt.guest import memory
 from qvirt.guest.messages import Calibrate, Calibrated, Choose, Draw, Drawn, Work, expect
 from qvirt.guest.race import Race, plan_of
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
 from qvirt.model.calibration import Calibration
+from qvirt.model.checkpoint import Saved, head_of
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.order import Answer, Order, OrderKind
+from qvirt.model.result import Result
 from qvirt.model.run import Limits
 from qvirt.model.wire import from_json
 
@@ -25,12 +27,16 @@ SEEDS = 2**32
 
 @dataclass(slots=True)
 class Machine:
-    """What the VM has now: bytes and CPUs for everything in it, and where its files are."""
+    """What the VM has now: bytes and CPUs for everything in it, and where its files are.
+
+    ``slowdown``: see Limits.
+    """
 
     memory: int
     cpus: int
     directory: Path | None = None
     calibration: Path | None = None
+    slowdown: float = 1.0
 
 
 class Orders:
@@ -39,11 +45,12 @@ class Orders:
     def __init__(self, machine: Machine, pool: Pool) -> None:
         self._machine = machine
         self._pool = pool
+        self._race: Race | None = None
 
     async def carry_out(self, order: Order, track: Track, begin: Callable[[], None]) -> Answer:
         """Cancelling it ends every process at work on the order. ``begin``: see Race."""
         if order.kind is OrderKind.RUN:
-            return Answer(result=await Race(self._pool, self._work(order), track, begin).run())
+            return Answer(result=await self._run(order, track, begin))
         async with self._pool.worker() as worker:
             if order.kind is OrderKind.PLAN:
                 await worker.ask(Choose(self._work(order), go_on=False))
@@ -59,6 +66,46 @@ class Orders:
             track.phase = "calibrating"
             return Answer(calibration=expect(Calibrated, await worker.final(track.advance)).calibration)
 
+    async def _run(self, order: Order, track: Track, begin: Callable[[], None]) -> Result:
+        if order.resume is not None:
+            order, track.resumed_at = self._resumed(order, self.checkpoint_file(order.resume, given=True))
+        self._race = Race(self._pool, self._work(order), track, begin)
+        try:
+            return await self._race.run()
+        finally:
+            self._race = None
+
+    async def save(self, order: Order) -> Saved:
+        """Write a checkpoint of the order that is being carried out. Raises Conflict where it is no run."""
+        if self._race is None:
+            raise Conflict(f"order {order.id} does not run a circuit: there is nothing to save")
+        return await self._race.save(self.checkpoint_file(order.id))
+
+    def checkpoint_file(self, name: str, *, given: bool = False) -> Path:
+        """Of the order ``name``; or of what was ``given`` under that name to go on from."""
+        if self._machine.directory is None:
+            raise StateError("this VM has no directory for checkpoints")
+        return self._machine.directory / f"{'given' if given else 'checkpoint'}-{name}.qvc"
+
+    def forget_checkpoints(self, order: Order) -> None:
+        """Those of an order that has ended: whoever wants to keep one has read it by then."""
+        if self._machine.directory is not None:
+            self.checkpoint_file(order.id).unlink(missing_ok=True)
+            if order.resume is not None:
+                self.checkpoint_file(order.resume, given=True).unlink(missing_ok=True)
+
+    def _resumed(self, order: Order, path: Path) -> tuple[Order, float]:
+        """The order with the seed and method of the checkpoint, and the share that was done."""
+        head, asked = head_of(path), order.options
+        options = replace(
+            asked,
+            seed=head.options.seed if asked.seed is None else asked.seed,
+            engine=head.candidate.engine,
+            method=head.candidate.method,
+            precision=head.options.precision,
+        )
+        return replace(order, options=options), head.fraction or 0.0
+
     def state_file(self, order_id: str) -> Path | None:
         return self._machine.directory and self._machine.directory / f"state-{order_id}.npy"
 
@@ -73,12 +120,14 @@ class Orders:
             limits=self._limits(order),
             calibration=_calibration(self._machine.calibration),
             state_file=str(path) if path is not None and options.state else None,
+            resume=None if order.resume is None else str(self.checkpoint_file(order.resume, given=True)),
         )
 
     def _limits(self, order: Order) -> Limits:
         """What the VM has left beside its own processes, or less where the order asks for less."""
         left = memory.left(self._machine.memory, self._pool.pids(), self._pool.expected)
-        return Limits(min(left, order.options.memory_limit or left), self._machine.cpus)
+        amount = min(left, order.options.memory_limit or left)
+        return Limits(amount, self._machine.cpus, slowdown=self._machine.slowdown)
 
 
 def _source(order: Order) -> CircuitSource:

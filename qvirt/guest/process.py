@@ -10,13 +10,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
-from qvirt.errors import EngineFailed, OutOfMemory
+from qvirt.errors import Conflict, EngineFailed, OutOfMemory, from_info
 from qvirt.guest import messages, spawn
 from qvirt.guest.memory import oom_kills
-from qvirt.guest.messages import Failed, Progressed, Ready, Reply, Request, Warm
+from qvirt.guest.messages import Failed, Kept, Progressed, Ready, Reply, Request, Save, Unsaved, Warm
+from qvirt.model.checkpoint import Saved
+from qvirt.model.result import Position
 from qvirt.units import show_bytes
 
 TAIL = 4096
@@ -44,6 +47,8 @@ class WorkerProcess:
         self._writer: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
         self._ready = asyncio.Event()
         self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
+        self._saved: asyncio.Queue[Kept | Unsaved | None] = asyncio.Queue()
+        self._saving: asyncio.Future[Saved] | None = None
         self.was_ready = False
         self.is_warm = False
         self.is_spent = False
@@ -78,11 +83,32 @@ class WorkerProcess:
             self.is_spent = True
         return found
 
-    async def final(self, progressed: Callable[[float | None], None]) -> Reply:
+    async def final(self, progressed: Callable[[float | None, Position | None], None]) -> Reply:
         """The next reply that is more than a sign of progress."""
         while isinstance(reply := await self.reply(), Progressed):
-            progressed(reply.fraction)
+            progressed(reply.fraction, reply.position)
         return reply
+
+    async def save(self, path: Path) -> Saved:
+        """Have it write where its circuit stands, as soon as its engine stops for a moment."""
+        while self._saving is not None and not self._saving.done():
+            await asyncio.wait({self._saving})
+        # The answer to it comes, whether or not somebody still waits for it.
+        self._saving = asyncio.ensure_future(self._save(path))
+        return await asyncio.shield(self._saving)
+
+    async def _save(self, path: Path) -> Saved:
+        writer = await asyncio.shield(self._writer)
+        with contextlib.suppress(ConnectionError):
+            writer.write(messages.frame(Save(str(path))))
+            await writer.drain()
+        answer = await self._saved.get()
+        if isinstance(answer, Kept):
+            return answer.saved
+        if answer is None:
+            self._saved.put_nowait(None)
+            raise Conflict("the run has ended")
+        raise from_info(answer.error)
 
     def pause(self) -> None:
         spawn.send_signal(self.pid, signal.SIGSTOP)
@@ -110,6 +136,7 @@ class WorkerProcess:
         writer.close()
         self._ready.set()
         self._replies.put_nowait(None)
+        self._saved.put_nowait(None)
         self._heard(self, None)
 
     def _take(self, reply: Reply) -> None:
@@ -120,6 +147,8 @@ class WorkerProcess:
         elif isinstance(reply, Warm):
             self.is_warm = True
             self._heard(self, reply)
+        elif isinstance(reply, (Kept, Unsaved)):
+            self._saved.put_nowait(reply)
         else:
             self._replies.put_nowait(reply)
 

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
-from qvirt.errors import DoesNotFit, ErrorInfo, GaveUp, QvirtError, from_info
+from qvirt.errors import Conflict, DoesNotFit, ErrorInfo, GaveUp, QvirtError, from_info
 from qvirt.guest.messages import Attempt, Choose, Done, Planned, Work, expect
 from qvirt.guest.process import WorkerProcess
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
+from qvirt.model.checkpoint import Saved
 from qvirt.model.estimate import Estimate, Stage
 from qvirt.model.result import AttemptRecord, Result, Timings
 from qvirt.model.run import Limits
@@ -26,6 +28,10 @@ WORKER_START = 0.4
 GRACE = 0.3
 """Seconds over its budget in which an engine that stops by itself may say so, and keep its worker: to kill
 it costs a new worker, which takes about twice as long."""
+
+GRACE_SHARE = 0.1
+SHORT_GRACE = 0.02
+"""The same where a warm worker waits to go on: of the budget, and seconds at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Race:
         self._begin = begin
         self._tries: list[Try] = []
         self._lost: list[AttemptRecord] = []
+        self._alone: WorkerProcess | None = None
+        """At work on the one attempt that is left."""
 
     async def run(self) -> Result:
         """Raises what was wrong with the circuit or with the last engine that was tried."""
@@ -74,6 +82,15 @@ class Race:
         )
         attempts = (*(one.record() for one in self._tries), *self._lost)
         return replace(winner.result, timings=timings, attempts=attempts)
+
+    async def save(self, path: Path) -> Saved:
+        """Write where it stands to ``path``. Raises Conflict while there is no one run to save."""
+        if self._alone is None:
+            raise Conflict(
+                f"there is no run to save yet: {self._track.phase}",
+                hint="wait until one method is left, or choose one with --method",
+            )
+        return await self._alone.save(path)
 
     def _winner(self) -> Try | None:
         return next((one for one in self._tries if one.result is not None), None)
@@ -144,19 +161,25 @@ class Race:
         """An attempt to its end. Raises TimeoutError where only a kill can end it in time."""
         began = time.monotonic()
         self._track.simulate(estimates[0], began)
-        patience = None if budget is None else budget + GRACE
+        self._alone = worker if budget is None and len(estimates) == 1 else None
+        patience = None if budget is None else budget + self._grace(budget)
         try:
             reply = await asyncio.wait_for(worker.final(self._track.advance), patience)
             result = expect(Done, reply).result
         except QvirtError as failure:
             self._end(estimates, began, failure.info())
             return
+        finally:
+            self._alone = None
         seconds = time.monotonic() - began
         for each in estimates:
             if each.candidate == result.candidate:
                 self._tries.append(Try(each, seconds, result))
             else:
                 self._lost.append(AttemptRecord(each.candidate, seconds, "lost_race"))
+
+    def _grace(self, budget: float) -> float:
+        return max(SHORT_GRACE, GRACE_SHARE * budget) if self._pool.has_warm else GRACE
 
     def _end(self, estimates: tuple[Estimate, ...], began: float, error: ErrorInfo) -> None:
         seconds = time.monotonic() - began

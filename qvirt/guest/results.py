@@ -52,6 +52,8 @@ def result(
         ),
         expectations=tuple(_plain(mean) for mean in outcome.expectations),
         state=None if outcome.state is None else _keep(outcome.state, state_file),
+        warnings=outcome.warnings,
+        metadata=dict(outcome.metadata),
     )
 
 

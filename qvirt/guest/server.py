@@ -39,7 +39,7 @@ def serve(
         pool = Pool(start, first, spares)
         jobs = Jobs(Orders(machine, pool))
         config = uvicorn.Config(
-            create_app(jobs, pool, machine, token),
+            create_app(jobs, pool, machine, token, lifetime),
             loop="asyncio",
             http="h11",
             ws="none",

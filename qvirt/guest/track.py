@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qvirt.model.estimate import Estimate, Plan
-from qvirt.model.result import Progress
+from qvirt.model.result import Position, Progress
 
 
 @dataclass(slots=True)
@@ -18,6 +18,9 @@ class Track:
     ended: float | None = None
     plan: Plan | None = None
     fraction: float | None = None
+    position: Position | None = None
+    resumed_at: float = 0.0
+    """The fraction that was done before this run began."""
     simulating_since: float | None = None
     expected: float | None = None
     """Seconds that the running attempt will take, where that is known."""
@@ -28,12 +31,13 @@ class Track:
 
     def simulate(self, estimate: Estimate, now: float) -> None:
         self.phase = "simulating"
-        self.fraction = None
+        self.fraction = self.position = None
         self.simulating_since = now
         self.expected = estimate.seconds if estimate.certain else None
 
-    def advance(self, fraction: float | None) -> None:
+    def advance(self, fraction: float | None, position: Position | None = None) -> None:
         self.fraction = fraction
+        self.position = position
 
     def end(self, now: float) -> None:
         self.phase = "ended"
@@ -44,11 +48,11 @@ class Track:
         until = now if self.ended is None else self.ended
         seconds = 0.0 if self.began is None else until - self.began
         if self.ended is not None or self.simulating_since is None:
-            return Progress(self.phase, self.fraction, seconds)
+            return Progress(self.phase, self.fraction, seconds, None, self.position)
         running = now - self.simulating_since
         left = None
-        if self.fraction:
-            left = running * (1 / self.fraction - 1)
+        if self.fraction is not None and self.fraction > self.resumed_at:
+            left = running * (1 - self.fraction) / (self.fraction - self.resumed_at)
         elif self.expected is not None and running < self.expected:
             left = self.expected - running
-        return Progress(self.phase, self.fraction, seconds, left)
+        return Progress(self.phase, self.fraction, seconds, left, self.position)

@@ -51,16 +51,18 @@ class _Runner:
 def first_done(
     prepare: Mapping[Candidate, Callable[[], Program]],
     budget: float | None,
-    tell: Callable[[float | None], None],
+    between: Callable[[Program], None],
 ) -> tuple[Candidate, Program]:
-    """The program that is done first. ``budget`` is seconds for all of them; ``tell`` hears the progress.
+    """The program that is done first. ``budget`` is seconds for all of them.
+
+    ``between`` is called after every turn with the program that had it, and may ask it what it likes.
 
     Raises GaveUp when the budget is spent; where all have failed, what the last of them raised.
     """
     started = time.perf_counter()
     turn = FIRST_TURN if len(prepare) > 1 else PROGRESS_SECONDS
     runners = [_Runner(candidate, make, turn) for candidate, make in prepare.items()]
-    longest = PROGRESS_SECONDS if budget is None else min(PROGRESS_SECONDS, budget / 4)
+    longest = PROGRESS_SECONDS if budget is None else min(PROGRESS_SECONDS, budget / 8)
     while True:
         runner = min(runners, key=lambda each: each.left)
         try:
@@ -76,4 +78,4 @@ def first_done(
         if budget is not None and time.perf_counter() - started > budget:
             names = " and ".join(map(str, prepare))
             raise GaveUp(f"{names} {'were' if len(prepare) > 1 else 'was'} not done after {budget:.3g} s")
-        tell(runner.program.fraction)
+        between(runner.program)

@@ -16,11 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvirt.errors import EngineFailed, ErrorInfo, OutOfMemory, QvirtError
+from qvirt.errors import Conflict, EngineFailed, ErrorInfo, OutOfMemory, QvirtError
 from qvirt.guest import confine, messages
 from qvirt.guest.messages import (
     HEADER,
@@ -32,22 +32,29 @@ from qvirt.guest.messages import (
     Draw,
     Drawn,
     Failed,
+    Kept,
     Planned,
     Progressed,
     Ready,
     Reply,
     Request,
+    Save,
+    Unsaved,
     Warm,
     Work,
 )
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
-from qvirt.model.run import RunOptions
+from qvirt.model.run import Limits, RunOptions
 from qvirt.units import show_bytes
 
 if TYPE_CHECKING:
     from qvirt.circuits import Loaded
+    from qvirt.simulators.contract import Program
+    from qvirt.simulators.workload import Workload
+
+    Between = Callable[[Work, dict[Candidate, Workload], Program], None]
 
 WARM_UP = b"""OPENQASM 2.0;
 include "qelib1.inc";
@@ -58,13 +65,16 @@ cx q[0], q[1];
 measure q -> c;
 """
 
+LARGEST_READ = 1 << 20
+
 
 class Channel:
     """The worker's end of the socket."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._in = end.makefile("rb")
+        # Unbuffered: what was read ahead would not be seen by ``asked``.
+        self._in = end.makefile("rb", buffering=0)
 
     def asked(self) -> bool:
         """A request, or the end, is waiting."""
@@ -72,14 +82,23 @@ class Channel:
 
     def receive(self) -> Request | None:
         """The next request; None when the guest is gone."""
-        header = self._in.read(HEADER.size)
-        if len(header) < HEADER.size:
+        header = self._read(HEADER.size)
+        if header is None:
             return None
-        body = self._in.read(messages.length(header))
-        return messages.request(body)
+        body = self._read(messages.length(header))
+        return None if body is None else messages.request(body)
 
     def send(self, reply: Reply) -> None:
         self._end.sendall(messages.frame(reply))
+
+    def _read(self, size: int) -> bytes | None:
+        found = bytearray()
+        while len(found) < size:
+            some = self._in.read(min(size - len(found), LARGEST_READ))
+            if not some:
+                return None
+            found += some
+        return bytes(found)
 
 
 class Worker:
@@ -88,6 +107,7 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._loaded: tuple[CircuitSource, Loaded] | None = None
+        self._warm: set[str] = set()
 
     def serve(self) -> None:
         while (request := self._channel.receive()) is not None:
@@ -96,20 +116,35 @@ class Worker:
     def warm_up(self) -> None:
         """Run a small circuit once on every engine, as far as there is time. Who asks for an engine that
         is broken will hear of it then."""
-        from qvirt.model.run import Limits
         from qvirt.simulators.registry import installed, simulators
 
-        limits = Limits(memory=64 << 20, threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
-        work = Work(CircuitSource("warm-up", WARM_UP), RunOptions(shots=16, seed=1), limits)
-        for engine in filter(lambda each: installed(each.name), simulators().values()):
+        for name in filter(installed, simulators()):
             if self._channel.asked():
                 return
-            with suppress(Exception):
-                facts = self._load(work.source).facts
-                able = (c for c in engine.candidates() if engine.supports(c, facts, work.options) is None)
-                self._run(work, (next(able),), _unheard)
+            self._warm_up(name)
+
+    def _warm_up(self, name: str) -> None:
+        """Once, so that what loading an engine takes is in no circuit's account; not for one that is loaded
+        only where it is used, and has it in its own."""
+        from qvirt.simulators.contract import LoadsLate
+        from qvirt.simulators.registry import simulators
+
+        engine = simulators().get(name)
+        if engine is None or name in self._warm or isinstance(engine, LoadsLate):
+            return
+        self._warm.add(name)
+        limits = Limits(memory=64 << 20, threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
+        work = Work(CircuitSource("warm-up", WARM_UP), RunOptions(shots=16, seed=1), limits)
+        last = self._loaded
+        with suppress(Exception):
+            facts = self._load(work.source).facts
+            able = (c for c in engine.candidates() if engine.supports(c, facts, work.options) is None)
+            self._run(work, (next(able),), _unwatched)
+        self._loaded = last
 
     def _answer(self, request: Request) -> Reply:
+        if isinstance(request, Save):
+            return Unsaved(Conflict("the circuit has ended: its engine did not stop before").info())
         try:
             confine.limit_memory(_memory(request))
             return self._do(request)
@@ -120,11 +155,11 @@ class Worker:
         except BaseException as error:  # a panic in Rust is no Exception
             return Failed(_failure(error, _memory(request)))
 
-    def _do(self, request: Request) -> Reply:
+    def _do(self, request: Choose | Attempt | Draw | Calibrate) -> Reply:
         if isinstance(request, Choose):
             return self._choose(request)
         if isinstance(request, Attempt):
-            return self._run(request.work, request.candidates, self._tell)
+            return self._run(request.work, request.candidates, self._between)
         if isinstance(request, Draw):
             from qvirt.circuits import draw
 
@@ -145,37 +180,37 @@ class Worker:
         if only is None:
             return planned
         self._channel.send(planned)
-        return self._run(work, (only,), self._tell)
+        return self._run(work, (only,), self._between)
 
-    def _tell(self, fraction: float | None) -> None:
-        self._channel.send(Progressed(fraction))
+    def _between(self, work: Work, running: dict[Candidate, Workload], program: Program) -> None:
+        """Between two turns: tell how far it is, and save it where that was asked for."""
+        self._channel.send(Progressed(program.fraction, program.position))
+        while self._channel.asked():
+            request = self._channel.receive()
+            if not isinstance(request, Save):
+                raise SystemExit  # the guest is gone: it asks for nothing else before it has its answer
+            self._channel.send(_saved(request, work, running, program))
 
-    def _run(
-        self,
-        work: Work,
-        candidates: tuple[Candidate, ...],
-        tell: Callable[[float | None], None],
-    ) -> Done:
+    def _run(self, work: Work, candidates: tuple[Candidate, ...], between: Between) -> Done:
         from qvirt.guest.results import result
+        from qvirt.guest.saving import options_for, prepared
         from qvirt.guest.turns import first_done
-        from qvirt.simulators.choice import prepare
         from qvirt.simulators.workload import Workload
 
         loaded = self._load(work.source)
+        for candidate in candidates:
+            self._warm_up(candidate.engine)
         confine.reset_peak()
         base = confine.memory_used()
         workloads = {}
         for candidate in candidates:
-            options = replace(work.options, precision=candidate.precision)
+            options = options_for(work.options, candidate)
             parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
             workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts)
         candidate, program = first_done(
-            {
-                each: partial(prepare, each, workload, work.limits, work.calibration)
-                for each, workload in workloads.items()
-            },
+            {each: partial(prepared, each, workload, work) for each, workload in workloads.items()},
             work.limits.seconds,
-            tell,
+            partial(between, work, workloads),
         )
         outcome = program.result()
         peak = max(0, confine.peak_memory() - base)
@@ -186,7 +221,9 @@ class Worker:
     def _calibrate(self, request: Calibrate) -> Calibrated:
         from qvirt.methods.calibration import calibrate
 
-        return Calibrated(calibrate(request.limits, self._tell))
+        return Calibrated(
+            calibrate(request.limits, lambda fraction: self._channel.send(Progressed(fraction)))
+        )
 
     def _load(self, source: CircuitSource) -> Loaded:
         from qvirt.circuits import load
@@ -197,8 +234,20 @@ class Worker:
         return self._loaded[1]
 
 
-def _unheard(fraction: float | None) -> None:
+def _unwatched(work: Work, running: dict[Candidate, Workload], program: Program) -> None:
     """Nobody has asked for a warm-up, so nobody is told of it."""
+
+
+def _saved(request: Save, work: Work, running: dict[Candidate, Workload], program: Program) -> Reply:
+    """Whatever becomes of it, the run goes on."""
+    from qvirt.guest.saving import save
+
+    try:
+        return Kept(save(Path(request.path), work, running, program))
+    except QvirtError as error:
+        return Unsaved(error.info())
+    except Exception as error:
+        return Unsaved(_failure(error, work.limits.memory))
 
 
 def _only_attempt(plan: Plan) -> Candidate | None:
@@ -208,7 +257,7 @@ def _only_attempt(plan: Plan) -> Candidate | None:
     return plan.stages[0].attempts[0].candidate
 
 
-def _memory(request: Request) -> int:
+def _memory(request: Choose | Attempt | Draw | Calibrate) -> int:
     limits = request.work.limits if isinstance(request, (Choose, Attempt)) else request.limits
     return limits.memory
 

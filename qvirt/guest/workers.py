@@ -38,6 +38,11 @@ class Pool:
         """Workers that there may be at the same time where a circuit is tried one way after another."""
         return max(2, self._wanted)
 
+    @property
+    def has_warm(self) -> bool:
+        """One waits that could go on at once."""
+        return any(worker.is_warm for worker in self._idle)
+
     def pids(self) -> list[int]:
         return [worker.pid for worker in (*self._idle, *self._busy) if worker.alive]
 

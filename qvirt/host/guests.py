@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
+from qvirt.model.checkpoint import Saved
 from qvirt.model.order import Answer, MachineSize, Order, OrderStatus
 from qvirt.model.vm import Endpoint
 from qvirt.model.wire import from_json, to_json
 
+if TYPE_CHECKING:
+    import httpx
+
 T = TypeVar("T")
+
+AT_ONCE = 1 << 20
 
 LONG_POLL_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
@@ -70,20 +78,40 @@ class Guest:
     def cancel(self, order_id: str) -> OrderStatus:
         return self._call("DELETE", f"/v1/jobs/{order_id}", OrderStatus)
 
-    @contextmanager
-    def state(self, order_id: str) -> Iterator[Iterator[bytes]]:
+    def state(self, order_id: str) -> AbstractContextManager[Iterator[bytes]]:
         """The state vector of a completed order, as the octets of an .npy file."""
-        with self._transport_errors(), self._http.stream("GET", f"/v1/jobs/{order_id}/state") as response:
+        return self._octets(f"/v1/jobs/{order_id}/state")
+
+    def save(self, order_id: str) -> Saved:
+        """Have a checkpoint of a running order written; takes as long as its engine works without a pause."""
+        path = f"/v1/jobs/{order_id}/checkpoint"
+        with self._transport_errors():
+            response = self._http.post(path, timeout=None)
+        return _read(response, Saved)
+
+    def checkpoint(self, order_id: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The octets of what ``save`` had written last."""
+        return self._octets(f"/v1/jobs/{order_id}/checkpoint")
+
+    def give_checkpoint(self, name: str, path: Path) -> None:
+        """For an order to resume from."""
+        with path.open("rb") as file, self._transport_errors():
+            octets = iter(partial(file.read, AT_ONCE), b"")
+            response = self._http.put(f"/v1/checkpoints/{name}", content=octets, timeout=None)
+        if response.status_code >= 400:
+            raise _error(response.status_code, response.content)
+
+    @contextmanager
+    def _octets(self, path: str) -> Iterator[Iterator[bytes]]:
+        with self._transport_errors(), self._http.stream("GET", path) as response:
             if response.status_code != 200:
                 raise _error(response.status_code, response.read())
-            yield response.iter_bytes(1 << 20)
+            yield response.iter_bytes(AT_ONCE)
 
     def _call(self, verb: str, path: str, kind: type[T], body: bytes | None = None) -> T:
         with self._transport_errors():
             response = self._http.request(verb, path, content=body)
-        if response.status_code >= 400:
-            raise _error(response.status_code, response.content)
-        return from_json(response.content, kind)
+        return _read(response, kind)
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -91,6 +119,12 @@ class Guest:
             yield
         except self._silence as error:
             raise VMFailed(f"the VM does not answer: {error or type(error).__name__}") from error
+
+
+def _read(response: httpx.Response, kind: type[T]) -> T:
+    if response.status_code >= 400:
+        raise _error(response.status_code, response.content)
+    return from_json(response.content, kind)
 
 
 def _error(status: int, body: bytes) -> QvirtError:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from qvirt.errors import Conflict, NotFound, Stopped, Unavailable, VMFailed, from_info
+from qvirt.errors import Conflict, NotFound, QvirtError, Stopped, Unavailable, VMFailed, from_info
 from qvirt.host import loop, owner
+from qvirt.host.checkpoints import Checkpoints
 from qvirt.host.guests import Guest
 from qvirt.host.snapshots import Snapshots
 from qvirt.host.specs import Wanted
 from qvirt.host.vms import Teller, VMs
+from qvirt.host.warm import WarmPools
+from qvirt.model.checkpoint import KeptCheckpoint
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import Event, Job, JobState
 from qvirt.model.order import Answer, Order, OrderKind, OrderStatus
-from qvirt.model.result import Result
+from qvirt.model.result import Progress, Result
 from qvirt.model.run import RunOptions
 from qvirt.model.vm import VM, VMSpec
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
+from qvirt.runtimes.contract import Runtime
 from qvirt.settings import Settings
 from qvirt.store import Store, write_atomically
 
@@ -48,6 +52,8 @@ class Host:
         self.settings = settings
         self._store = Store(paths)
         self.vms = VMs(self._store, paths, lambda name: runtime(name, paths))
+        self.checkpoints = Checkpoints(self._store, paths)
+        self.warm = WarmPools(self._store, paths, self.vms)
         self.snapshots = Snapshots(paths, self.vms)
         self._reconcile()
 
@@ -62,10 +68,49 @@ class Host:
         self._store.add_job(job, source.data, owner.me())
         return job
 
-    def run(self, job: Job, source: CircuitSource, vm: VM, watch: loop.Watcher = _ignore) -> loop.Finished:
+    def run(
+        self,
+        job: Job,
+        source: CircuitSource,
+        vm: VM,
+        watch: loop.Watcher = _ignore,
+        saving: loop.Saving | None = None,
+    ) -> loop.Finished:
         """Run a queued job on a VM that is up. A failed circuit is a value, Ctrl-C an exception."""
         self.vms.wait(vm, self.settings.start_timeout)
-        return loop.run_job(self._store, self.vms, vm, job, source, watch)
+        return loop.run_job(self._store, self.vms, vm, job, source, watch, saving)
+
+    def resume(self, before: Job, time_limit: float | None = None) -> tuple[Job, CircuitSource]:
+        """A new queued job that goes on from the checkpoint of one that has ended.
+
+        It has the options and the seed of that one, with limits of its own. Raises Conflict with the
+        reason where there is nothing to go on from.
+        """
+        head = self.checkpoints.to_resume(before).head
+        source = CircuitSource(before.name, self.paths.circuit(before.circuit).read_bytes())
+        options = replace(before.options, seed=head.options.seed, memory_limit=None, time_limit=time_limit)
+        now = time.time()
+        job = Job(token_hex(5), before.name, before.circuit, options, JobState.QUEUED, now, resumes=before.id)
+        self._store.add_job(job, source.data, owner.me())
+        self._store.note(before.id, now, f"resumed as job {job.id}")
+        return job, source
+
+    def checkpoint(self, job: Job) -> KeptCheckpoint:
+        """Save a running job, whichever qvirt runs it, and keep that on the host; the job goes on."""
+        if job.state is not JobState.RUNNING:
+            raise Conflict(f"job {job.id} is {job.state.value}: only a running one can be saved")
+        with Guest(self.vms.endpoint(self.vms.find(job.vm or ""))) as guest:
+            return self.checkpoints.take(guest, job.id)
+
+    def progress(self, job: Job) -> Progress | None:
+        """How far a running job is; None where it does not run, or its VM does not say."""
+        if job.state is not JobState.RUNNING:
+            return None
+        try:
+            with Guest(self.vms.endpoint(self.vms.find(job.vm or ""))) as guest:
+                return guest.status(job.id, wait=0).progress
+        except QvirtError:
+            return None
 
     def ask(self, order: Order, vm: VM, watch: loop.Watcher = _ignore) -> Answer:
         """Have a guest plan, draw or calibrate: work that is not a job. Raises what went wrong."""
@@ -87,9 +132,14 @@ class Host:
     # Machines
 
     def make_vm(self, wanted: Wanted, template_name: str | None, timeout: float | None, tell: Teller) -> VM:
-        """A VM that stays; see ``VMs.make``. Refused before anything is made where it cannot fit."""
+        """A VM that stays, one that is warm where one like it waits; see ``VMs.make``.
+
+        Refused before anything is made where it cannot fit.
+        """
         spec = self.specify(wanted, template_name, tell)
-        return self.vms.make(spec, timeout, tell)
+        vm = self.warm.take(spec, tell) or self.vms.make(spec, timeout, tell)
+        self.warm.fill_later()
+        return vm
 
     def specify(self, wanted: Wanted, template_name: str | None, tell: Teller) -> VMSpec:
         from qvirt.host.specs import specify
@@ -134,11 +184,25 @@ class Host:
         spec = specify(wanted, None, usable(), vm.spec.runtime, gpus=False)
         return self.vms.resize(vm, spec.memory, spec.cpus)
 
-    def prune(self) -> list[str]:
-        """Names of what was removed: see ``VMs.prune``."""
+    def prune(self, everything: bool = False) -> list[str]:
+        """Names of what was removed: VMs that are kept warm, what ``VMs.prune`` says, memory templates of
+        no use or all of them."""
+        removed = [vm.spec.name for vm in self.warm.empty()]
+        return removed + self.vms.prune(self._runtimes()) + self._remove_templates(everything)
+
+    def forget_image(self, image_id: str, remove: Callable[[], None]) -> list[str]:
+        """Remove what was made of an image for nobody yet, before and after ``remove`` removes the image."""
+        removed = [vm.spec.name for vm in self.warm.discard(image_id)]
+        remove()
+        return removed + self._remove_templates(everything=False)
+
+    def _remove_templates(self, everything: bool) -> list[str]:
+        return self.vms.remove_templates(self._runtimes(), everything)
+
+    def _runtimes(self) -> Iterator[Runtime]:
         from qvirt.runtimes.registry import RUNTIMES, runtime
 
-        return self.vms.prune(runtime(name, self.paths) for name in RUNTIMES)
+        return (runtime(name, self.paths) for name in RUNTIMES)
 
     @contextmanager
     def machine(self, spec: VMSpec) -> Iterator[VM]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qvirt.errors import Cancelled, ErrorInfo, JobLost, QvirtError, StateError, VMFailed
 from qvirt.host import owner
+from qvirt.host.checkpoints import Checkpoints, Keeper
 from qvirt.host.guests import Guest
 from qvirt.host.vms import VMs
 from qvirt.model.circuit import CircuitSource
@@ -46,20 +47,47 @@ def drive(guest: Guest, order: Order, watch: Watcher) -> OrderStatus:
     return status
 
 
-def run_job(store: Store, vms: VMs, vm: VM, job: Job, source: CircuitSource, watch: Watcher) -> Finished:
-    """Run a queued job to its recorded end. Ctrl-C leaves it cancelled and goes on as KeyboardInterrupt."""
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Save a running job every so many seconds; ``tell`` hears why that cannot be done."""
+
+    every: float
+    tell: Callable[[str], None]
+
+
+def run_job(
+    store: Store,
+    vms: VMs,
+    vm: VM,
+    job: Job,
+    source: CircuitSource,
+    watch: Watcher,
+    saving: Saving | None = None,
+) -> Finished:
+    """Run a queued job to its recorded end, from its checkpoint where it resumes another.
+
+    Ctrl-C leaves it cancelled and goes on as KeyboardInterrupt.
+    """
     lease = store.claim(job.id, vm.id, owner.me(), time.time())
     running = False
+    keep: Keeper | None = None
 
     def follow(status: OrderStatus) -> None:
         nonlocal running
         if not running and status.state is JobState.RUNNING:
             running = store.change(job.id, JobState.RUNNING, time.time(), lease=lease)
         watch(status)
+        if keep is not None:
+            keep(status)
 
     try:
         with Guest(vms.endpoint(vm)) as guest:
-            status = drive(guest, Order(job.id, source=source, options=job.options), follow)
+            if job.resumes is not None:
+                guest.give_checkpoint(job.id, store.paths.checkpoint(job.resumes))
+            if saving is not None:
+                keep = Keeper(Checkpoints(store, store.paths), guest, job.id, saving.every, saving.tell)
+            resume = job.id if job.resumes is not None else None
+            status = drive(guest, Order(job.id, source=source, options=job.options, resume=resume), follow)
             if not running:
                 store.change(job.id, JobState.RUNNING, time.time(), lease=lease)
             return _record(store, guest, job, lease, status)
@@ -69,6 +97,7 @@ def run_job(store: Store, vms: VMs, vm: VM, job: Job, source: CircuitSource, wat
         raise
     except QvirtError as failure:
         error = (vms.explain(vm, failure) if isinstance(failure, VMFailed) else failure).info()
+        error = _resumable(store, job, error)
         store.change(job.id, JobState.FAILED, time.time(), lease=lease, error=error, reason=error.message)
         return Finished(store.job(job.id), None, error)
 
@@ -85,11 +114,20 @@ def end_lost(store: Store) -> None:
     for job, its_owner, lease in store.unfinished():
         if not owner.alive(its_owner):
             error = JobLost("the qvirt that ran it ended without a word", hint="run the circuit again").info()
+            error = _resumable(store, job, error)
             store.change(job.id, JobState.LOST, time.time(), lease=lease, error=error, reason=error.message)
 
 
+def _resumable(store: Store, job: Job, error: ErrorInfo) -> ErrorInfo:
+    """With the next step, where there is a checkpoint to go on from."""
+    if not store.paths.checkpoint(job.id).exists():
+        return error
+    before = f"{error.hint}; " if error.hint else ""
+    return replace(error, hint=f"{before}`qvirt run --resume {job.id}` goes on from its checkpoint")
+
+
 def _record(store: Store, guest: Guest, job: Job, lease: Lease, status: OrderStatus) -> Finished:
-    error = status.error
+    error = status.error and _resumable(store, job, status.error)
     result: Result | None = None
     unsaved: StateError | None = None
     if status.state is JobState.COMPLETED:
@@ -105,6 +143,8 @@ def _record(store: Store, guest: Guest, job: Job, lease: Lease, status: OrderSta
     try:
         store.change(job.id, state, time.time(), lease=lease, error=error, reason=reason)
         job = store.job(job.id)
+        if job.state is JobState.COMPLETED:
+            Checkpoints(store, store.paths).remove(job.id)
     except StateError as failure:
         unsaved = unsaved or failure
     return Finished(job, result, error, unsaved)

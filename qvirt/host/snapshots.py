@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from qvirt.errors import Conflict, NotFound, QvirtError, UsageError
 from qvirt.host.vms import Teller, VMs
-from qvirt.model.snapshot import Snapshot
+from qvirt.model.snapshot import NAME, Snapshot
 from qvirt.model.vm import VM, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.contract import Snapshotting
 from qvirt.store import write_atomically
 from qvirt.version import __version__
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Snapshots:

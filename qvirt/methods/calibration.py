@@ -95,9 +95,11 @@ def fit(samples: Sequence[Sample], shipped: Constants) -> tuple[dict[str, float]
 
 
 def _candidates() -> Iterator[tuple[Simulator, Candidate]]:
+    """Without those that are used only when asked for."""
     for name, engine in simulators().items():
         if installed(name):
-            yield from ((engine, candidate) for candidate in engine.candidates())
+            chosen = (each for each in engine.candidates() if not each.precision.is_reduced)
+            yield from ((engine, candidate) for candidate in chosen)
 
 
 def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterator[Sample]:

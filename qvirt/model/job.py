@@ -40,7 +40,10 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Times are seconds since the epoch. ``circuit`` is the SHA-256 of the source."""
+    """Times are seconds since the epoch. ``circuit`` is the SHA-256 of the source.
+
+    ``resumes`` is the job that this one goes on with, from its checkpoint.
+    """
 
     id: str
     name: str
@@ -52,6 +55,7 @@ class Job:
     ended: float | None = None
     vm: str | None = None
     error: ErrorInfo | None = None
+    resumes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class OrderKind(str, Enum):
 class Order:
     """One piece of work for a guest; ``id`` is the job's, so that the same order sent twice is one job.
 
-    ``source`` is needed by all kinds but ``calibrate``. ``columns`` is the width of a drawing.
+    ``source`` is needed by all kinds but ``calibrate``. ``columns`` is the width of a drawing. ``resume``
+    names a checkpoint that was given to the guest before: the run goes on from there.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Order:
     source: CircuitSource | None = None
     options: RunOptions = field(default_factory=RunOptions)
     columns: int = 100
+    resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,20 @@ class MachineSize:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes a copy of a running guest a VM of its own.
+    """What makes a guest that runs already, or a copy of one, a VM of its own.
 
-    ``token`` is the bearer token from now on, ``time`` the seconds since the epoch now, ``entropy`` is
-    mixed into the kernel's random numbers.
+    ``token`` is the bearer token from now on; ``ttl`` and ``idle_stop`` are the seconds from now after
+    which it ends, and those without work, None for ever. Only a machine that was copied is told the
+    others: ``time`` is the seconds since the epoch now, ``entropy`` is mixed into the kernel's random
+    numbers.
     """
 
     token: str
-    time: float
-    entropy: bytes
-    hostname: str
+    time: float | None = None
+    entropy: bytes | None = None
+    hostname: str | None = None
+    ttl: float | None = None
+    idle_stop: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

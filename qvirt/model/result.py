@@ -68,6 +68,16 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where in its circuit an engine stands; None where it does not count that."""
+
+    operations_done: int | None = None
+    operations: int | None = None
+    shots_done: int | None = None
+    shots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a running circuit is; None where the engine cannot say."""
 
@@ -75,3 +85,4 @@ class Progress:
     fraction: float | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
+    position: Position | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -46,12 +46,16 @@ class Evolution(Protocol[State]):
 
 @dataclass(slots=True)
 class Block:
-    """A circuit, or the body of an if, on numbered qubits and clbits; ``position`` is the next step's."""
+    """A circuit, or the body of an if, on numbered qubits and clbits.
+
+    ``position`` is the next step's; ``chosen`` says which body of its if this is.
+    """
 
     steps: Sequence[CircuitInstruction]
     qubit: Mapping[Qubit, int]
     clbit: Mapping[Clbit, int]
     position: int = 0
+    chosen: int = 0
 
     @classmethod
     def of(cls, circuit: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int]) -> Block:
@@ -60,6 +64,17 @@ class Block:
             dict(zip(circuit.qubits, qubits, strict=True)),
             dict(zip(circuit.clbits, clbits, strict=True)),
         )
+
+    def body(self, chosen: int) -> Block:
+        """A body of the if that ``next`` gave last."""
+        step = self.steps[self.position - 1]
+        found = Block.of(
+            step.operation.blocks[chosen],
+            [self.qubit[qubit] for qubit in step.qubits],
+            [self.clbit[clbit] for clbit in step.clbits],
+        )
+        found.chosen = chosen
+        return found
 
     def next(self) -> CircuitInstruction | None:
         if self.position == len(self.steps):
@@ -85,6 +100,25 @@ class Branch(Generic[State]):
     def split(self, state: State, bits: int, shots: int) -> Branch[State]:
         return Branch(state, list(self.wire_of), bits, shots, [replace(block) for block in self.rest])
 
+    def described(self) -> dict[str, Any]:
+        """All of it but its state, as JSON has it."""
+        return {
+            "wires": self.wire_of,
+            "bits": self.bits,
+            "shots": self.shots,
+            "blocks": [[block.position, block.chosen] for block in self.rest],
+        }
+
+    @classmethod
+    def restored(cls, state: State, whole: Block, found: Mapping[str, Any]) -> Branch[State]:
+        """What ``described`` was said of; ``whole`` is the circuit's block."""
+        (position, _), *inner = found["blocks"]
+        rest = [replace(whole, position=position)]
+        for position, chosen in inner:
+            rest.append(rest[-1].body(chosen))
+            rest[-1].position = position
+        return cls(state, list(found["wires"]), found["bits"], found["shots"], rest)
+
 
 class Branches(Generic[State]):
     """The branches that are not yet at their end, depth first, so that there are few at a time."""
@@ -92,14 +126,14 @@ class Branches(Generic[State]):
     def __init__(
         self,
         evolution: Evolution[State],
-        first: Branch[State],
+        branches: Sequence[Branch[State]],
         noise: Noise | None,
         generator: np.random.Generator,
     ) -> None:
         self._evolution = evolution
         self._noise = noise
         self._generator = generator
-        self.open = [first]
+        self.open = list(branches)
 
     @property
     def current(self) -> Branch[State]:
@@ -122,18 +156,15 @@ class Branches(Generic[State]):
         elif step.name == "reset":
             self._measure(branch, wires[0], None)
         elif step.name == "if_else":
-            self._enter(branch, block, step, qubits)
+            self._enter(branch, block, step)
         elif step.name not in ("barrier", "delay"):
             branch.state = self._evolution.apply(branch.state, step, wires)
         return None
 
-    def _enter(
-        self, branch: Branch[State], block: Block, step: CircuitInstruction, qubits: list[int]
-    ) -> None:
+    def _enter(self, branch: Branch[State], block: Block, step: CircuitInstruction) -> None:
         chosen = 0 if holds(step.operation.condition, branch.bits, block.clbit) else 1
         if chosen < len(step.operation.blocks):
-            clbits = [block.clbit[clbit] for clbit in step.clbits]
-            branch.rest.append(Block.of(step.operation.blocks[chosen], qubits, clbits))
+            branch.rest.append(block.body(chosen))
 
     def _measure(self, branch: Branch[State], wire: int, clbit: int | None) -> None:
         """Split the branch by what is found; without a clbit the wire is put back to 0."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import split
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Program, Simulator
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.units import show_bytes, show_seconds
@@ -119,19 +121,35 @@ def survey(
 
 
 def prepare(
-    candidate: Candidate, work: Workload, limits: Limits, calibration: Calibration | None = None
+    candidate: Candidate,
+    work: Workload,
+    limits: Limits,
+    calibration: Calibration | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Program:
-    """The program of a candidate that ``plan`` named."""
+    """The program of a candidate that ``plan`` named; ``checkpoint`` is where it is to go on."""
     if candidate != split.CANDIDATE:
-        return simulator(candidate.engine).prepare(candidate, work, limits)
-    programs = []
-    for number, part in enumerate(work.parts):
+        return simulator(candidate.engine).prepare(candidate, work, limits, checkpoint)
+    before = checkpoint.header["candidates"] if checkpoint else [None] * len(work.parts)
+    parts = []
+    for number, (part, named) in enumerate(zip(work.parts, before, strict=True)):
         options = replace(split.part_options(work.options), seed=work.seed + number)
         estimates, _ = survey(part.facts, options, limits, calibration)
-        best = min((e for e in estimates if e.certain), key=lambda e: e.cost)
-        engine = simulator(best.candidate.engine)
-        programs.append(engine.prepare(best.candidate, replace(part, options=options), limits))
-    return split.SplitProgram(programs, work)
+        fits = [e.candidate for e in sorted(estimates, key=lambda e: e.cost) if e.certain]
+        chosen = next((c for c in fits if named in (None, calibration_key(c))), None)
+        if chosen is None:
+            raise Unsupported(f"a part of the circuit was run with {named}, which does not fit here")
+        make = partial(simulator(chosen.engine).prepare, chosen, replace(part, options=options), limits)
+        parts.append(split.Part(calibration_key(chosen), part.facts.gates, make))
+    return split.SplitProgram(work, parts, checkpoint)
+
+
+def engine_version(candidate: Candidate) -> str | None:
+    """Of all that a checkpoint of the candidate depends on."""
+    if candidate.engine == split.CANDIDATE.engine:
+        found = {name: engine.version() for name, engine in simulators().items()}
+        return ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    return simulator(candidate.engine).version()
 
 
 def _estimate(
@@ -144,7 +162,8 @@ def _estimate(
 ) -> Estimate:
     key = calibration_key(candidate)
     if calibration is None or key not in calibration.constants:
-        return engine.estimate(candidate, facts, options, limits, engine.constants(candidate))
+        estimate = engine.estimate(candidate, facts, options, limits, engine.constants(candidate))
+        return replace(estimate, seconds=estimate.seconds * limits.slowdown)
     estimate = engine.estimate(candidate, facts, options, limits, calibration.constants[key])
     return replace(estimate, error=calibration.error[key])
 
@@ -165,6 +184,8 @@ def _unasked(candidate: Candidate, options: RunOptions) -> str | None:
     """What qvirt does not choose by itself."""
     if candidate.method is Method.EXTENDED_STABILIZER and options.method is None:
         return "its answer is approximate: used only when asked for (--method extended_stabilizer)"
+    if candidate.precision.is_reduced and options.precision is None:
+        return f"it loses precision: used only when asked for (--precision {candidate.precision.value})"
     exact = options.observables or options.state or options.probabilities
     if exact and candidate.precision is Precision.SINGLE and options.precision is None:
         return "exact values are computed in double precision unless --precision single is given"

@@ -34,9 +34,14 @@ def holds(condition: Any, bits: int, number: Mapping[Clbit, int]) -> bool:
     Raises Unsupported for variables and for operations that are not known here.
     """
     if isinstance(condition, expr.Expr):
-        return bool(_value(condition, bits, number))
+        return bool(value(condition, bits, number))
     target, wanted = condition
-    return _read(target, bits, number) == int(wanted)
+    return value(target, bits, number) == int(wanted)
+
+
+def value(target: Any, bits: int, number: Mapping[Clbit, int]) -> int:
+    """Of an expression, a clbit or a register. Raises Unsupported as ``holds`` does."""
+    return _value(target, bits, number) if isinstance(target, expr.Expr) else _read(target, bits, number)
 
 
 def _value(node: expr.Expr, bits: int, number: Mapping[Clbit, int]) -> int:
@@ -45,11 +50,11 @@ def _value(node: expr.Expr, bits: int, number: Mapping[Clbit, int]) -> int:
     if isinstance(node, expr.Var) and not node.standalone:
         return _read(node.var, bits, number)
     if isinstance(node, expr.Cast):
-        value = _value(node.operand, bits, number)
-        return bool(value) if isinstance(node.type, types.Bool) else value & _mask(node)
+        operand = _value(node.operand, bits, number)
+        return bool(operand) if isinstance(node.type, types.Bool) else operand & _mask(node)
     if isinstance(node, expr.Unary):
-        value = _value(node.operand, bits, number)
-        return not value if node.op is expr.Unary.Op.LOGIC_NOT else ~value & _mask(node)
+        operand = _value(node.operand, bits, number)
+        return not operand if node.op is expr.Unary.Op.LOGIC_NOT else ~operand & _mask(node)
     if isinstance(node, expr.Index):
         return _value(node.target, bits, number) >> _value(node.index, bits, number) & 1
     if isinstance(node, expr.Binary) and node.op in _BINARY:

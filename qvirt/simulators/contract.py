@@ -8,13 +8,14 @@ and only then makes a ``Program``, which runs without further checks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits, Method, RunOptions
+from qvirt.simulators.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,7 @@ class Outcome:
     ``memory`` holds one bit string a shot, in the order of the shots; ``probabilities`` the exact
     chances of the measured bit strings; ``state`` 2**n complex128 amplitudes, little-endian, taken
     before the final measurements. Only what the options asked for is set, counts always.
+    ``metadata`` and ``warnings`` are what the engine has to say of how it came to them.
     """
 
     counts: Mapping[int, int]
@@ -45,6 +47,8 @@ class Outcome:
     probabilities: Mapping[int, float] | None = None
     expectations: tuple[Expectation, ...] = ()
     state: NDArray[np.complex128] | None = None
+    metadata: Mapping[str, str | int | float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Program(Protocol):
@@ -54,11 +58,19 @@ class Program(Protocol):
     def fraction(self) -> float | None:
         """How much is done, 0 to 1; None where the engine cannot say."""
 
+    @property
+    def position(self) -> Position | None:
+        """The operations and shots that are done, of how many; None where the engine counts neither."""
+
     def advance(self, seconds: float) -> bool:
         """Work for about ``seconds`` (an engine that cannot pause works to the end); True when done."""
 
-    def checkpoint(self) -> bytes:
-        """All that ``prepare`` needs to go on from here. Raises Unsupported where the engine has none."""
+    def checkpoint(self) -> Checkpoint:
+        """All that ``prepare`` needs to go on from here to the same counts: the state, the position, the
+        bits read, the state of the generator. Asked for between two calls of ``advance``.
+
+        Raises Unsupported where the engine has none.
+        """
 
     def result(self) -> Outcome:
         """What was found; only once ``advance`` has said True."""
@@ -101,6 +113,18 @@ class Simulator(Protocol):
         """Memory (never below the truth where ``certain``) and time."""
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> Program:
-        """Make ``work`` ready to run with at most ``limits``; loads the engine."""
+        """Make ``work`` ready to run with at most ``limits``; loads the engine.
+
+        ``checkpoint`` is of the same work by the same candidate and version of the engine: that was
+        checked. All of its chunks are read here, and not a second time.
+        """
+
+
+@runtime_checkable
+class LoadsLate(Protocol):
+    """A simulator that takes so long to load that it is loaded only for use; its estimates say so."""
+
+    @property
+    def load_seconds(self) -> float: ...

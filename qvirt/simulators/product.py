@@ -12,9 +12,10 @@ from qiskit.quantum_info import SparsePauliOp
 from qvirt.errors import Unsupported
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import sampling
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Constants, Outcome, predicted
 from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import parse_observable
@@ -79,7 +80,7 @@ class ProductSimulator:
         )
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> ProductProgram:
         return ProductProgram(work)
 
@@ -106,8 +107,14 @@ class ProductProgram:
         self.fraction = 1.0
         return True
 
-    def checkpoint(self) -> bytes:
-        return b""
+    @property
+    def position(self) -> Position:
+        gates = self._work.facts.gates
+        return Position(operations_done=round(self.fraction * gates), operations=gates)
+
+    def checkpoint(self) -> Checkpoint:
+        """Nothing: it takes no longer to begin anew."""
+        return Checkpoint({}, ())
 
     def result(self) -> Outcome:
         work, options = self._work, self._work.options

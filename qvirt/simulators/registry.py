@@ -15,6 +15,7 @@ BUILT_IN = (
     "qvirt.simulators.decision_diagram:DecisionDiagramSimulator",
     "qvirt.simulators.qsim:QsimSimulator",
     "qvirt.simulators.aer:AerSimulator",
+    "qvirt.simulators.torch_statevector:TorchSimulator",
 )
 
 

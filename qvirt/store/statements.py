@@ -40,16 +40,23 @@ CREATE TABLE vms (
 ) STRICT
 """
 
-MIGRATIONS = (_FIRST, "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0")
+_POOLS = """
+ALTER TABLE vms ADD COLUMN pool TEXT;
+CREATE TABLE pools (spec TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT
+"""
+
+_RESUMES = "ALTER TABLE jobs ADD COLUMN resumes TEXT"
+
+MIGRATIONS = (_FIRST, "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0", _POOLS, _RESUMES)
 """Each brings a database from the version of its place in the row to the next."""
 
 VERSION = len(MIGRATIONS)
 
-_JOB = "id, name, circuit, options, state, created, started, ended, vm, error"
-_VM = "id, name, spec, state, created, handle, owner, reason, restarts"
+_JOB = "id, name, circuit, options, state, created, started, ended, vm, error, resumes"
+_VM = "id, name, spec, state, created, handle, owner, reason, restarts, pool"
 
 # A job is written once, with its first event, in one transaction.
-ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?)"
+ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?, ?)"
 ADD_EVENT = "INSERT INTO events (job, time, before, after, reason) VALUES (?, ?, ?, ?, ?)"
 # Jobs are named by a prefix of their id; two rows mean that it is ambiguous.
 FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
@@ -63,14 +70,26 @@ CLAIM_JOB = (
 # The guard: the token that the job was claimed with (none while it is queued), and still in the state that
 # the change starts from.
 CHANGE_JOB = "UPDATE jobs SET state = ?, ended = ?, error = ? WHERE id = ? AND state = ? AND token IS ?"
+# What has happened to a job that stays in its state.
+NOTE_JOB = (
+    "INSERT INTO events (job, time, before, after, reason) "
+    "SELECT id, ?, state, state, ? FROM jobs WHERE id = ?"
+)
 STATE_OF_JOB = "SELECT state FROM jobs WHERE id = ?"
 LIST_EVENTS = "SELECT job, time, before, after, reason FROM events WHERE job = ? ORDER BY number"
 REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"
 CIRCUIT_IN_USE = "SELECT 1 FROM jobs WHERE circuit = ? LIMIT 1"
 
-PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
     SET name = excluded.name, spec = excluded.spec, state = excluded.state, handle = excluded.handle,
-        owner = excluded.owner, reason = excluded.reason, restarts = excluded.restarts"""
+        owner = excluded.owner, reason = excluded.reason, restarts = excluded.restarts,
+        pool = excluded.pool"""
 LIST_VMS = f"SELECT {_VM} FROM vms ORDER BY created, id"
 REMOVE_VM = "DELETE FROM vms WHERE id = ?"
+# Only one that waits, and that nobody else has claimed.
+CLAIM_WARM_VM = "UPDATE vms SET owner = ? WHERE id = ? AND pool IS NOT NULL AND owner IS NULL"
+
+PUT_POOL = "INSERT INTO pools VALUES (?, ?) ON CONFLICT (spec) DO UPDATE SET count = excluded.count"
+LIST_POOLS = "SELECT spec, count FROM pools ORDER BY rowid"
+REMOVE_POOL = "DELETE FROM pools WHERE spec = ?"

@@ -13,13 +13,14 @@ from typing import Any
 from qvirt.errors import Conflict, ErrorInfo, NotFound, StateError
 from qvirt.model.job import TRANSITIONS, Event, Job, JobState
 from qvirt.model.run import RunOptions
-from qvirt.model.vm import VM, Handle, VMSpec, VMState
+from qvirt.model.vm import VM, Handle, VMSpec, VMState, WarmPool
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.store import statements as sql
-from qvirt.store.files import state_errors, write_atomically
+from qvirt.store.files import free_bytes, state_errors, write_atomically
 
 BUSY_TIMEOUT = 20.0
+SMALLEST_DISK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Store:
         if not circuit.exists():
             write_atomically(circuit, [source])
         options = to_json(job.options).decode()
-        row = (job.id, job.name, job.circuit, options, job.state.value, job.created, owner)
+        row = (job.id, job.name, job.circuit, options, job.state.value, job.created, job.resumes, owner)
         with self._transaction() as db:
             db.execute(sql.ADD_JOB, row)
             db.execute(sql.ADD_EVENT, (job.id, job.created, None, job.state.value, None))
@@ -128,6 +129,11 @@ class Store:
                 db.execute(sql.ADD_EVENT, (job, now, before.value, after.value, reason))
             return bool(changed)
 
+    def note(self, job: str, now: float, what: str) -> None:
+        """Write an event that leaves the job in its state."""
+        with self._transaction() as db:
+            db.execute(sql.NOTE_JOB, (now, what, job))
+
     def events(self, job: str) -> list[Event]:
         return [
             Event(row[0], row[1], JobState(row[2]) if row[2] else None, JobState(row[3]), row[4])
@@ -143,7 +149,7 @@ class Store:
         with self._transaction() as db:
             db.execute(sql.REMOVE_JOB, (job.id,))
             shared = db.execute(sql.CIRCUIT_IN_USE, (job.circuit,)).fetchone()
-        gone = [self.paths.result(job.id), self.paths.state(job.id)]
+        gone = [self.paths.result(job.id), self.paths.state(job.id), self.paths.checkpoint(job.id)]
         for path in gone if shared else [*gone, self.paths.circuit(job.circuit)]:
             with state_errors(path):
                 path.unlink(missing_ok=True)
@@ -156,7 +162,7 @@ class Store:
         row = (vm.id, vm.spec.name, to_json(vm.spec).decode(), vm.state.value, vm.created, handle, vm.owner)
         try:
             with self._transaction() as db:
-                db.execute(sql.PUT_VM, (*row, vm.reason, vm.restarts))
+                db.execute(sql.PUT_VM, (*row, vm.reason, vm.restarts, vm.pool))
         except sqlite3.IntegrityError:
             raise Conflict(
                 f"there is a VM named {vm.spec.name!r} already", hint="choose another name"
@@ -168,6 +174,26 @@ class Store:
     def remove_vm(self, vm_id: str) -> None:
         with self._transaction() as db:
             db.execute(sql.REMOVE_VM, (vm_id,))
+
+    # Those that are kept warm
+
+    def claim_warm_vm(self, vm_id: str, owner: str) -> bool:
+        """Take one that waits in a pool; False where it waits no more, or somebody else was faster."""
+        with self._transaction() as db:
+            return bool(db.execute(sql.CLAIM_WARM_VM, (owner, vm_id)).rowcount)
+
+    def put_pool(self, pool: WarmPool) -> None:
+        """There is one for each spec; where its count is 0 it is forgotten."""
+        spec = to_json(pool.spec).decode()
+        with self._transaction() as db:
+            if pool.count:
+                db.execute(sql.PUT_POOL, (spec, pool.count))
+            else:
+                db.execute(sql.REMOVE_POOL, (spec,))
+
+    def pools(self) -> list[WarmPool]:
+        rows = self._rows(sql.LIST_POOLS)
+        return [WarmPool(from_json(spec.encode(), VMSpec), count) for spec, count in rows]
 
     # SQLite
 
@@ -214,15 +240,16 @@ class Store:
 
 
 def _hint(error: sqlite3.Error, database: Path) -> str:
-    if "full" in str(error):
-        return "free some space, or set QVIRT_HOME to a folder on another disk"
+    # Where SQLite cannot even make its index of the log, it names no reason.
+    if "full" in str(error) or ("I/O" in str(error) and free_bytes(database.parent) < SMALLEST_DISK):
+        return "the disk is full: free some space, or set QVIRT_HOME to a folder on another disk"
     if "not a database" in str(error) or "malformed" in str(error):
         return f"move {database} away and run the command again: a new one is made"
     return "set QVIRT_HOME to a folder that can be written"
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, name, circuit, options, state, created, started, ended, vm, error = row
+    job_id, name, circuit, options, state, created, started, ended, vm, error, resumes = row
     return Job(
         job_id,
         name,
@@ -234,11 +261,12 @@ def _job(row: tuple[Any, ...]) -> Job:
         ended,
         vm,
         from_json(error.encode(), ErrorInfo) if error else None,
+        resumes,
     )
 
 
 def _vm(row: tuple[Any, ...]) -> VM:
-    vm_id, _, spec, state, created, handle, owner, reason, restarts = row
+    vm_id, _, spec, state, created, handle, owner, reason, restarts, pool = row
     return VM(
         vm_id,
         from_json(spec.encode(), VMSpec),
@@ -248,4 +276,5 @@ def _vm(row: tuple[Any, ...]) -> VM:
         owner,
         reason,
         restarts,
+        pool,
     )

@@ -116,7 +116,23 @@ def _noisy(rho: Matrix, on: list[int], noise: Noise) -> Matrix:
         ):
             kraus = [np.diag([1, np.sqrt(1 - damping)]), np.sqrt(damping) * np.array(jump)]
             rho = _channel(kraus, rho, [qubit])
-    return rho
+        rho = _relaxed(rho, qubit, noise, noise.gate_time_1q if len(on) == 1 else noise.gate_time_2q)
+    given = noise.kraus_1q if len(on) == 1 else noise.kraus_2q
+    return _channel([np.array(each) @ [1, 1j] for each in given], rho, on) if given else rho
+
+
+def _relaxed(rho: Matrix, qubit: int, noise: Noise, time: float) -> Matrix:
+    """Entry by entry, as T1 and T2 are defined."""
+    t1 = noise.t1 or np.inf
+    t2 = noise.t2 or 2 * t1
+    zero, one = PROJECTORS
+    decayed, up = 1 - np.exp(-time / t1), noise.excited_population
+    stays = (1 - decayed * up) * _channel([zero], rho, [qubit])
+    stays = stays + (1 - decayed * (1 - up)) * _channel([one], rho, [qubit])
+    moves = decayed * (1 - up) * _channel([[[0, 1], [0, 0]]], rho, [qubit])
+    moves = moves + decayed * up * _channel([[[0, 0], [1, 0]]], rho, [qubit])
+    apart = rho - _channel([zero], rho, [qubit]) - _channel([one], rho, [qubit])
+    return stays + moves + np.exp(-time / t2) * apart
 
 
 def _channel(kraus: Iterable[Any], rho: Matrix, on: list[int]) -> Matrix:

@@ -20,7 +20,7 @@ from qvirt.circuits import ParseLimits, analyse
 from qvirt.circuits.flatten import flatten
 from qvirt.model.circuit import Format
 from qvirt.model.estimate import Candidate
-from qvirt.model.run import Limits, Method, Noise, Precision, RunOptions
+from qvirt.model.run import Kraus, Limits, Method, Noise, Precision, RunOptions
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.lowering import lower_to_two_qubit
 from qvirt.simulators.registry import installed, simulator, simulators
@@ -32,6 +32,16 @@ APPROXIMATE = {Method.EXTENDED_STABILIZER}
 MOST_TERMS = 3
 APPROXIMATE_SHOTS = 50
 """Each takes a walk of thousands of steps."""
+TOLERANCE = {
+    Precision.DOUBLE: 1e-9,
+    Precision.SINGLE: 1e-5,
+    Precision.HALF: 2e-3,
+    Precision.BFLOAT16: 2e-2,
+    Precision.FLOAT8: 0.2,
+}
+"""Of a chance or a mean."""
+
+INFIDELITY = TOLERANCE | {Precision.HALF: 1e-5, Precision.BFLOAT16: 1e-4, Precision.FLOAT8: 2e-2}
 CANDIDATES = [
     candidate
     for engine in simulators().values()
@@ -231,12 +241,25 @@ CIRCUITS = {
     "expressions": expressions(),
     "loop": loop(),
 }
+
+
+def kraus(size: int) -> Kraus:
+    """A channel: mostly nothing, else the columns of a random unitary, cut into four."""
+    columns = random_unitary(4 * size, seed=9).data[:, :size].reshape(4, size, size)
+    mixed = np.array([0.9**0.5 * np.eye(size), *(0.1**0.5 * columns)])
+    return tuple(tuple(tuple((z.real, z.imag) for z in row) for row in matrix) for matrix in mixed.tolist())
+
+
 NOISE = {
     "depolarizing": Noise(depolarizing_1q=0.05, depolarizing_2q=0.1),
     "phase": Noise(phase_damping=0.2),
     "amplitude": Noise(amplitude_damping=0.15),
     "readout": Noise(readout_0to1=0.1, readout_1to0=0.2),
     "all": Noise(0.02, 0.05, 0.05, 0.05, 0.03, 0.07),
+    "relaxation": Noise(
+        t1=50e-6, t2=70e-6, gate_time_1q=5e-6, gate_time_2q=9e-6, excited_population=0.2, readout_0to1=0.1
+    ),
+    "kraus": Noise(kraus_1q=kraus(2), kraus_2q=kraus(4)),
 }
 
 
@@ -289,6 +312,10 @@ def assert_drawn_from(counts: dict[int, int], chances: dict[int, float], candida
         assert distance < 0.4
         return
     assert shots == SHOTS
+    if candidate.precision is Precision.FLOAT8:
+        distance = sum(abs(counts.get(k, 0) / shots - chances.get(k, 0)) for k in counts.keys() | chances) / 2
+        assert distance < 0.1
+        return
     assert all(chances.get(key, 0) > 1e-9 for key in counts), "an outcome that cannot be"
     common = [key for key, chance in chances.items() if chance * shots >= 5]
     found = [counts.get(key, 0) for key in common]
@@ -353,11 +380,11 @@ def test_shots_are_in_random_order(candidate: Candidate) -> None:
 def test_states_probabilities_and_means(candidate: Candidate, name: str) -> None:
     circuit = CIRCUITS[name]
     exact = Statevector(circuit.remove_final_measurements(inplace=False))
-    tolerance = 1e-9 if candidate.precision is Precision.DOUBLE else 1e-5
+    tolerance = TOLERANCE[candidate.precision]
     got = run(candidate, workload(circuit, candidate, state=True))
     if got is not None and candidate.method not in APPROXIMATE:
         assert got.state is not None
-        assert abs(abs(np.vdot(got.state, exact.data)) - 1) < tolerance
+        assert 1 - abs(np.vdot(got.state, exact.data)) ** 2 < INFIDELITY[candidate.precision]
     got = run(candidate, workload(circuit, candidate, probabilities=True))
     if got is not None and candidate.method not in APPROXIMATE:
         assert got.probabilities is not None
@@ -387,7 +414,10 @@ def test_sums_of_paulis(candidate: Candidate) -> None:
     if outcome is None:
         return
     (mean,) = outcome.expectations
-    assert abs(mean.value - (0.5 - 2 + 1.5)) < 1e-5 + 6 * mean.standard_error
+    assert (
+        abs(mean.value - (0.5 - 2 + 1.5))
+        < max(1e-5, TOLERANCE[candidate.precision]) + 6 * mean.standard_error
+    )
 
 
 @every_candidate
@@ -406,7 +436,7 @@ def test_noise(candidate: Candidate, kind: str) -> None:
 def test_means_and_probabilities_with_noise(candidate: Candidate, kind: str) -> None:
     circuit = noisy_circuit(kind)
     bare = circuit.remove_final_measurements(inplace=False)
-    tolerance = 1e-9 if candidate.precision is Precision.DOUBLE else 1e-5
+    tolerance = TOLERANCE[candidate.precision]
     for noise in NOISE.values():
         outcome = run(candidate, workload(circuit, candidate, noise=noise, observables=("ZZZ", "IXX")))
         # Bits are read wrongly; observables are not.

@@ -12,10 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qvirt.errors import EngineFailed, GaveUp
+from qvirt.errors import EngineFailed, GaveUp, Unsupported
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
+from qvirt.model.result import Position
 from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.workload import Workload
 
@@ -59,6 +61,7 @@ class RehearsalProgram:
     work: Workload
     started: float
     fraction: float | None = None
+    position: Position | None = None
 
     def advance(self, seconds: float) -> bool:
         if self.behaviour == "is stuck":  # holds the interpreter, as native code may
@@ -85,6 +88,9 @@ class RehearsalProgram:
         elif self.behaviour == "gives up":
             raise GaveUp("this engine was told to give up")
         return True
+
+    def checkpoint(self) -> Checkpoint:
+        raise Unsupported("a rehearsal cannot be saved")
 
     def result(self) -> Outcome:
         return Outcome({0: self.work.options.shots})
@@ -127,7 +133,7 @@ class RehearsalSimulator:
         return Estimate(candidate, 1024, seconds, 1.0, certain, "as the scenario says")
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> RehearsalProgram:
         behaviour = BY_METHOD[candidate.method]
         if work.options.method is None:

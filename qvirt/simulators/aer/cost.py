@@ -9,7 +9,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method, RunOptions
 from qvirt.simulators.active import width
-from qvirt.simulators.contract import Constants
+from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.sampling import reading_memory
 
 FUSED_FROM = 13
@@ -38,11 +38,23 @@ _BRANCHING_FROM = 11
 
 _LONG_BATCH = 100_000
 
-_BASE_MEMORY = 14 << 20
-"""What the first run of a worker takes beside the state; 11 to 12.3 MiB were measured."""
+_BASE_MEMORY = 1 << 20
+"""What a run takes beside the state in a worker that has loaded Aer; 0.3 MiB were measured."""
+_STATEVECTOR_MEMORY = 1 << 20
+"""What a state vector takes beside that; 1.5 MiB were measured with it."""
 _GATE_MEMORY = 1700
 _GENERATOR_MEMORY = 2600
 """Bytes of Aer's random generator: one for every shot, and another at every split that the shot takes."""
+
+SEGMENT_SECONDS = 1.0
+MOVING_SHARE = 0.05
+"""Share of the time that saving and setting the state between segments may take."""
+
+_MOVE_SECONDS = 1e-7
+"""For an amplitude, from one segment to the next: 0.6e-7 to 1.1e-7 were measured at 20 to 22 qubits."""
+
+_MOVING = 10
+"""States' worth of memory that this takes: 9 were measured in single precision, 6 in double."""
 
 _SHOTS = {"trial": 2.5e-5, "branch": 6e-5, "step": 6e-7, "work": 6e-10}
 CONSTANTS: dict[Method, Constants] = {
@@ -215,6 +227,20 @@ def _mps_memory(facts: CircuitFacts, qubits: int) -> int:
     return int(min(3 * tensors + 64 * bond * bond * 4, 2.0**60))
 
 
+def segments(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
+    """How many times Aer is called for one final state: often enough to be watched, where that costs little
+    of the time and there is memory for it."""
+    dense = candidate.method in (Method.STATEVECTOR, Method.DENSITY_MATRIX)
+    if not dense or not is_one_state(candidate, facts, options):
+        return 1
+    seconds = predicted(features(candidate, facts, options, limits), CONSTANTS[candidate.method])
+    state = state_memory(candidate, facts, options)
+    move = _MOVE_SECONDS * state / candidate.precision.amplitude_bytes
+    if _MOVING * state + _fixed_memory(facts, options) > limits.memory:
+        return 1
+    return max(1, int(min(seconds / SEGMENT_SECONDS, MOVING_SHARE * seconds / move)))
+
+
 def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
     """Bytes beside the loaded library; for dense states never below what is taken."""
     held, qubits = state_memory(candidate, facts, options), width(facts, options)
@@ -224,10 +250,18 @@ def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limit
         generators = 3 + min(facts.collapses, 12) if policy.branched else 1
         held += _GENERATOR_MEMORY * generators * policy.batch
     elif candidate.method is Method.STATEVECTOR:
+        held += _STATEVECTOR_MEMORY
         if options.probabilities:
             held += 16 << qubits
         if options.state and candidate.precision.amplitude_bytes < 16:
             held += 16 << qubits
     elif candidate.method is Method.MPS:
         held += 10 * READ_BLOCK + ((48 << qubits) if options.state else 0)
-    return _BASE_MEMORY + _GATE_MEMORY * facts.size + held + reading_memory(facts, options)
+    if segments(candidate, facts, options, limits) > 1:
+        held = max(held, _MOVING * state_memory(candidate, facts, options))
+    return _fixed_memory(facts, options) + held
+
+
+def _fixed_memory(facts: CircuitFacts, options: RunOptions) -> int:
+    """What is taken beside the states."""
+    return _BASE_MEMORY + _GATE_MEMORY * facts.size + reading_memory(facts, options)

@@ -11,15 +11,17 @@ from qiskit import QuantumCircuit
 
 from qvirt.errors import Unsupported
 from qvirt.model.estimate import Candidate
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits, Method
 from qvirt.simulators import sampling
 from qvirt.simulators.active import active
 from qvirt.simulators.aer import mps
 from qvirt.simulators.aer.backend import execute
-from qvirt.simulators.aer.cost import SHARED_FROM
+from qvirt.simulators.aer.cost import SHARED_FROM, segments
 from qvirt.simulators.aer.gates import for_aer
 from qvirt.simulators.aer.pieces import Pieces
+from qvirt.simulators.aer.segments import Segments
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import Readings
@@ -35,7 +37,9 @@ class FinalStateProgram:
     Aer's own sampling takes 17 s for a million shots of 24 qubits; ours a quarter of a second.
     """
 
-    def __init__(self, candidate: Candidate, work: Workload, limits: Limits) -> None:
+    def __init__(
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
+    ) -> None:
         self._candidate = candidate
         self._work = work
         self._limits = limits
@@ -50,21 +54,35 @@ class FinalStateProgram:
         self._pieces: Pieces | None = None
         if candidate.method is Method.MPS and limits.seconds is not None:
             self._pieces = Pieces(self._circuit, self._execute, limits.seconds)
+        number = segments(candidate, work.facts, work.options, limits)
+        size = -(-len(self._circuit.data) // number)
+        self._segments = Segments(self._circuit, candidate.method, self._execute, size, checkpoint)
+        self._in_segments = number > 1 or checkpoint is not None
         self._data: dict[str, Any] | None = None
 
     @property
     def fraction(self) -> float | None:
-        if self._data is None:
-            return None if self._pieces is None else self._pieces.fraction
-        return 1.0
+        if self._data is not None:
+            return 1.0
+        if self._in_segments:
+            return self._segments.done / self._segments.total
+        return None if self._pieces is None else self._pieces.fraction
+
+    @property
+    def position(self) -> Position | None:
+        fraction, total = self.fraction, self._segments.total
+        return None if fraction is None else Position(round(fraction * total), total)
 
     def advance(self, seconds: float) -> bool:
-        circuit = self._circuit
         if self._pieces is not None:
             if not self._pieces.advance(seconds):
                 return False
-            circuit = QuantumCircuit(circuit.qubits)
+            circuit = QuantumCircuit(self._circuit.qubits)
             circuit.set_matrix_product_state(self._pieces.state)
+        elif self._segments.advance(seconds):
+            circuit = self._segments.last()
+        else:
+            return False
         self._data = self._execute(self._with_readings(circuit))
         return True
 
@@ -80,8 +98,10 @@ class FinalStateProgram:
             noise=self._noise,
         )
 
-    def checkpoint(self) -> bytes:
-        raise Unsupported("Aer cannot stop in the middle of a circuit")
+    def checkpoint(self) -> Checkpoint:
+        if not self._in_segments:
+            raise Unsupported("Aer runs this circuit in one go, and stops nowhere in its middle")
+        return self._segments.checkpoint()
 
     def result(self) -> Outcome:
         assert self._data is not None, "a result is asked for after the program has run"  # noqa: S101
@@ -106,8 +126,6 @@ class FinalStateProgram:
         )
 
     def _with_readings(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        # The lowered circuit may be the workload's own.
-        circuit = circuit.copy()
         for text in dict.fromkeys(self._work.options.observables):
             observable = parse_observable(text, circuit.num_qubits)
             circuit.save_expectation_value(observable, circuit.qubits, label=text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,16 @@ import qiskit_aer  # noqa: F401  (gives circuits their save_... methods)
 from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit
 
-from qvirt.errors import EngineFailed, Unsupported
+from qvirt.errors import DoesNotFit, EngineFailed
 from qvirt.model.estimate import Candidate
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits, Method
 from qvirt.simulators import sampling
 from qvirt.simulators.aer.backend import execute
 from qvirt.simulators.aer.cost import is_one_state, shot_policy
 from qvirt.simulators.aer.gates import for_aer
 from qvirt.simulators.branching import without_last_readings
+from qvirt.simulators.checkpoint import Checkpoint, pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.workload import Workload
@@ -28,7 +31,9 @@ _PROBABILITIES = "probabilities"
 
 
 class ShotsProgram:
-    def __init__(self, candidate: Candidate, work: Workload, limits: Limits) -> None:
+    def __init__(
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
+    ) -> None:
         self._candidate = candidate
         self._work = work
         self._limits = limits
@@ -36,16 +41,22 @@ class ShotsProgram:
         self._per_shot = not is_one_state(candidate, work.facts, work.options)
         rest, self._clbit_of = without_last_readings(work.circuit)
         self._circuit, self._noise = for_aer(rest, candidate.method, work.options.noise)
-        self._add_readings()
         self._counts: Counter[int] = Counter()
         self._memory: list[int] = []
         self._values: defaultdict[str, list[float]] = defaultdict(list)
         self._probabilities: Any = None
         self._done = 0
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self._add_readings()
 
     @property
     def fraction(self) -> float:
         return self._done / self._work.options.shots
+
+    @property
+    def position(self) -> Position:
+        return Position(shots_done=self._done, shots=self._work.options.shots)
 
     def advance(self, seconds: float) -> bool:
         """At least one batch, however long it takes."""
@@ -56,8 +67,26 @@ class ShotsProgram:
                 break
         return self._done == self._work.options.shots
 
-    def checkpoint(self) -> bytes:
-        raise Unsupported("Aer cannot stop in the middle of a circuit")
+    def checkpoint(self) -> Checkpoint:
+        """Between two batches of shots: what was read in those that are done."""
+        read = json.dumps([list(self._counts.items()), self._memory, self._values])
+        header = {"done": self._done, "batch": self._policy.batch, "branched": self._policy.branched}
+        return Checkpoint(header, pieces(read.encode()))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """The shots left are run as they would have been: each batch has its own seed."""
+        header = checkpoint.header
+        fits = self._policy.branched and header["batch"] <= self._policy.batch
+        if header["branched"] and not fits:
+            raise DoesNotFit(
+                "the checkpoint is of a run that had more memory for its branches",
+                hint="resume it in a VM with as much memory as the first had",
+            )
+        self._policy = replace(self._policy, batch=header["batch"], branched=header["branched"])
+        counts, self._memory, values = json.loads(b"".join(checkpoint.chunks))
+        self._counts.update(dict(counts))
+        self._values.update(values)
+        self._done = header["done"]
 
     def result(self) -> Outcome:
         options = self._work.options

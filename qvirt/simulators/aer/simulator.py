@@ -11,6 +11,7 @@ from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.active import width
 from qvirt.simulators.aer import cost
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import probabilities_refusal
 
@@ -86,22 +87,22 @@ class AerSimulator:
         )
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> Program:
         if candidate.method in _FINAL_STATE and cost.is_one_state(candidate, work.facts, work.options):
             from qvirt.simulators.aer.final_state import FinalStateProgram
 
-            return FinalStateProgram(candidate, work, limits)
+            return FinalStateProgram(candidate, work, limits, checkpoint)
         from qvirt.simulators.aer.shots import ShotsProgram
 
-        return ShotsProgram(candidate, work, limits)
+        return ShotsProgram(candidate, work, limits, checkpoint)
 
 
 def _not_stabilizer(facts: CircuitFacts, options: RunOptions) -> str | None:
     if not facts.is_clifford:
         return f"{facts.gates - facts.clifford_gates} of the {facts.gates} gates are no Clifford gates"
-    if options.noise is not None and not options.noise.is_pauli:
-        return "amplitude damping is no mixture of Paulis"
+    if options.noise is not None and options.noise.beyond_paulis:
+        return f"{options.noise.beyond_paulis} is no mixture of Paulis"
     return None
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
+from collections.abc import Iterator
 from statistics import median
 
 import numpy as np
 from mqt.core.dd import VectorDD
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 
-from qvirt.errors import GaveUp, OutOfMemory, Unsupported
-from qvirt.model.result import Expectation
+from qvirt.errors import GaveUp, OutOfMemory
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits
 from qvirt.simulators.branching import Block, Branch, Branches, without_last_readings
+from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.decision_diagram.diagram import BASIS, LARGEST_UNITARY, Diagrams
 from qvirt.simulators.decision_diagram.nodes import Nodes
@@ -45,7 +45,7 @@ _LOOK_EVERY = 0.02
 
 
 class DecisionDiagramProgram:
-    def __init__(self, work: Workload, limits: Limits, checkpoint: bytes | None = None) -> None:
+    def __init__(self, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None) -> None:
         self._started = time.perf_counter()
         self._work = work
         self._limits = limits
@@ -61,8 +61,13 @@ class DecisionDiagramProgram:
         self._diagrams = Diagrams(circuit.num_qubits)
         self.nodes = circuit.num_qubits
         """Of the branch that is being run, when last looked at."""
-        first = self._first_branch(circuit, checkpoint)
-        self._branches = Branches(self._diagrams, first, work.options.noise, self._generator)
+        wires = list(range(circuit.num_qubits))
+        whole = Block.of(circuit, wires, range(circuit.num_clbits))
+        if checkpoint is None:
+            branches = [Branch(self._diagrams.zero(), wires, 0, work.options.shots, [whole])]
+        else:
+            branches = self._restored(whole, checkpoint)
+        self._branches = Branches(self._diagrams, branches, work.options.noise, self._generator)
 
     @property
     def fraction(self) -> float:
@@ -71,7 +76,14 @@ class DecisionDiagramProgram:
             return 1.0
         if self._terminal:
             return 1.0 - self._left() / max(1, self._steps)
-        return 1.0 - sum(branch.shots for branch in self._branches.open) / self._work.options.shots
+        return self._shots_done() / self._work.options.shots
+
+    @property
+    def position(self) -> Position:
+        if not self._terminal:
+            return Position(shots_done=self._shots_done(), shots=self._work.options.shots)
+        left = self._left() if self._branches.open else 0
+        return Position(operations_done=self._steps - left, operations=self._steps)
 
     def advance(self, seconds: float) -> bool:
         """Raises OutOfMemory where the diagram grows too large, GaveUp where the budget cannot suffice."""
@@ -91,12 +103,17 @@ class DecisionDiagramProgram:
                 look = now + max(_LOOK_EVERY, 20 * (now - before))
         return not self._branches.open
 
-    def checkpoint(self) -> bytes:
-        if not self._terminal or not self._branches.open:
-            raise Unsupported("only a run without branches can be saved, and only before its end")
-        branch = self._branches.current
-        head = json.dumps([branch.rest[0].position, branch.wire_of]).encode()
-        return head + b"\n" + branch.state.to_bytes()
+    def checkpoint(self) -> Checkpoint:
+        branches = self._branches.open
+        diagrams = [branch.state.to_bytes() for branch in branches]
+        rows = [readings.rows for readings in self._readings]
+        header = {
+            "generator": self._generator.bit_generator.state,
+            "rows": [row.shape for row in rows],
+            "branches": [branch.described() for branch in branches],
+            "octets": [len(diagram) for diagram in diagrams],
+        }
+        return Checkpoint(header, pieces(*rows, *diagrams))
 
     def result(self) -> Outcome:
         options = self._work.options
@@ -124,15 +141,25 @@ class DecisionDiagramProgram:
             state=self._state(final) if options.state else None,
         )
 
-    def _first_branch(self, circuit: QuantumCircuit, checkpoint: bytes | None) -> Branch[VectorDD]:
-        qubits = list(range(circuit.num_qubits))
-        block = Block.of(circuit, qubits, range(circuit.num_clbits))
-        shots = self._work.options.shots
-        if checkpoint is None:
-            return Branch(self._diagrams.zero(), qubits, 0, shots, [block])
-        head, _, data = checkpoint.partition(b"\n")
-        block.position, wire_of = json.loads(head)
-        return Branch(self._diagrams.load(data), wire_of, 0, shots, [block])
+    def _restored(self, whole: Block, checkpoint: Checkpoint) -> list[Branch[VectorDD]]:
+        header, chunks = checkpoint.header, iter(checkpoint.chunks)
+        self._generator.bit_generator.state = header["generator"]
+        for shape in header["rows"]:
+            rows = np.empty(shape, np.uint8)
+            fill(chunks, rows)
+            self._readings.append(Readings(rows))
+        return [
+            Branch.restored(self._diagram(octets, chunks), whole, found)
+            for found, octets in zip(header["branches"], header["octets"], strict=True)
+        ]
+
+    def _diagram(self, octets: int, chunks: Iterator[bytes | memoryview]) -> VectorDD:
+        data = bytearray(octets)
+        fill(chunks, data)
+        return self._diagrams.load(bytes(data))
+
+    def _shots_done(self) -> int:
+        return self._work.options.shots - sum(branch.shots for branch in self._branches.open)
 
     def _left(self) -> int:
         """Gates that are not yet done, where there is only one branch."""

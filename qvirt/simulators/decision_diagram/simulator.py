@@ -10,6 +10,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.branching import CANNOT_RUN
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.sampling import probabilities_refusal, reading_memory
 
@@ -83,7 +84,7 @@ class DecisionDiagramSimulator:
         )
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> DecisionDiagramProgram:
         from qvirt.simulators.decision_diagram.program import DecisionDiagramProgram
 

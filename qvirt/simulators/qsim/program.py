@@ -18,9 +18,10 @@ from qiskit.circuit.controlledgate import ControlledGate
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qvirt.errors import EngineFailed
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.model.run import Limits
 from qvirt.simulators.active import active
+from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import mean, parse_observable
@@ -31,7 +32,8 @@ from qvirt.simulators.sampling import (
 )
 from qvirt.simulators.workload import Workload
 
-BASE_MEMORY = 5 << 20
+BASE_MEMORY = 2 << 20
+"""What a run takes beside the state in a worker that has loaded qsim; 1.5 MiB were measured."""
 
 PIECE = 1000
 """Gates in one native call: starting one costs as much as some forty gates."""
@@ -48,7 +50,7 @@ class QsimProgram:
     """Qubits that nothing acts on are left out, unless the whole state is asked for."""
 
     def __init__(
-        self, native: ModuleType, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, native: ModuleType, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> None:
         unitary, clbit_of = work.terminal
         self._native = native
@@ -63,9 +65,10 @@ class QsimProgram:
         self._piece = PIECE if in_pieces(self._width, work.facts.gates, limits) else len(self._circuit.data)
         self._done = 0
         self._state: NDArray[np.float32] | None = None
-        if checkpoint:
-            self._done = int.from_bytes(checkpoint[:8], "little")
-            self._state = np.frombuffer(checkpoint[8:], "<f4")
+        if checkpoint is not None and checkpoint.header["done"] is not None:
+            self._done = checkpoint.header["done"]
+            self._state = np.empty(2 << self._width, np.float32)
+            fill(iter(checkpoint.chunks), self._state)
 
     @property
     def fraction(self) -> float:
@@ -91,10 +94,14 @@ class QsimProgram:
         self._done += len(piece)
         return self._done == len(self._circuit.data)
 
-    def checkpoint(self) -> bytes:
+    @property
+    def position(self) -> Position:
+        return Position(operations_done=self._done, operations=len(self._circuit.data))
+
+    def checkpoint(self) -> Checkpoint:
         if self._state is None:
-            return b""
-        return self._done.to_bytes(8, "little") + self._state.tobytes()
+            return Checkpoint({"done": None}, ())
+        return Checkpoint({"done": self._done}, pieces(self._state))
 
     def result(self) -> Outcome:
         assert self._state is not None, "a result is asked for after the program has run"  # noqa: S101

@@ -9,6 +9,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.active import width
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Constants, predicted
 from qvirt.simulators.qsim.native import native
 from qvirt.simulators.qsim.program import BASE_MEMORY, PIECE, QsimProgram, in_pieces
@@ -89,6 +90,6 @@ class QsimSimulator:
         )
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> QsimProgram:
         return QsimProgram(native(), work, limits, checkpoint)

@@ -3,49 +3,57 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import stim
 from numpy.typing import NDArray
 from qiskit.circuit import CircuitInstruction
 
-from qvirt.model.result import Expectation
+from qvirt.model.result import Expectation, Position
 from qvirt.simulators import sampling
 from qvirt.simulators.branching import Block, Branch, Branches, without_last_readings
+from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import Readings
+from qvirt.simulators.stim import tableaus
 from qvirt.simulators.stim.stabilizers import amplitudes, means, outcomes
 from qvirt.simulators.stim.translation import Gates, NotFeedback, Translation
 from qvirt.simulators.workload import Workload
 
 
-def prepare(work: Workload) -> SampledProgram | BranchedProgram:
+def prepare(work: Workload, checkpoint: Checkpoint | None = None) -> SampledProgram | BranchedProgram:
     """Conditions that Stim cannot take, and readings that may mislead them, need branches."""
     noise = work.options.noise
     if work.facts.conditionals and noise is not None:
-        return BranchedProgram(work)
+        return BranchedProgram(work, checkpoint)
     try:
-        return SampledProgram(work, Translation(work.circuit, noise))
+        return SampledProgram(work, Translation(work.circuit, noise), checkpoint)
     except NotFeedback:
-        return BranchedProgram(work)
+        return BranchedProgram(work, checkpoint)
 
 
 class SampledProgram:
-    """Shots in blocks, so that it can be watched and stopped."""
+    """Shots in blocks, each with a seed of its own, so that it can be watched, stopped and saved."""
 
-    def __init__(self, work: Workload, translation: Translation) -> None:
+    def __init__(self, work: Workload, translation: Translation, checkpoint: Checkpoint | None) -> None:
         self._work = work
         self._record_of = translation.record_of
         self._readings = translation.readings
-        self._sampler = stim.Circuit(translation.program).compile_sampler(seed=work.seed)
-        self._rows: list[NDArray[np.uint8]] = []
-        self._done = 0
+        self._circuit = stim.Circuit(translation.program)
+        self._reference = self._circuit.reference_sample()
+        self._rows = _rows(checkpoint.header, iter(checkpoint.chunks)) if checkpoint else []
+        self._done = sum(map(len, self._rows))
 
     @property
     def fraction(self) -> float:
         return self._done / self._work.options.shots
+
+    @property
+    def position(self) -> Position:
+        return Position(shots_done=self._done, shots=self._work.options.shots)
 
     def advance(self, seconds: float) -> bool:
         end = time.perf_counter() + seconds
@@ -59,8 +67,8 @@ class SampledProgram:
                 break
         return self._done == shots
 
-    def checkpoint(self) -> bytes:
-        return b""
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint({"rows": _shape(self._rows)}, pieces(*self._rows))
 
     def result(self) -> Outcome:
         options, clbits = self._work.options, list(self._record_of)
@@ -75,7 +83,9 @@ class SampledProgram:
         )
 
     def _sample(self, shots: int) -> NDArray[np.uint8]:
-        packed: NDArray[np.uint8] = self._sampler.sample_bit_packed(shots)
+        seed = np.random.SeedSequence([self._work.seed, self._done]).generate_state(1, np.uint64)[0]
+        sampler = self._circuit.compile_sampler(seed=int(seed) >> 1, reference_sample=self._reference)
+        packed: NDArray[np.uint8] = sampler.sample_bit_packed(shots)
         num_clbits = self._work.facts.num_clbits
         if all(self._record_of.get(clbit) == clbit for clbit in range(max(num_clbits, self._readings))):
             return packed
@@ -138,32 +148,58 @@ class Tableaus:
 
 
 class BranchedProgram:
-    def __init__(self, work: Workload) -> None:
+    def __init__(self, work: Workload, checkpoint: Checkpoint | None) -> None:
         self._work = work
         self._generator = np.random.default_rng(work.seed)
         self._rows: list[NDArray[np.uint8]] = []
         circuit, self._clbit_of = without_last_readings(work.circuit)
-        state = stim.TableauSimulator(seed=0)
-        state.set_num_qubits(circuit.num_qubits)
         wires = list(range(circuit.num_qubits))
-        block = Block.of(circuit, wires, range(circuit.num_clbits))
-        first = Branch(state, wires, 0, work.options.shots, [block])
-        self._branches = Branches(Tableaus(), first, work.options.noise, self._generator)
+        whole = Block.of(circuit, wires, range(circuit.num_clbits))
+        if checkpoint is None:
+            state = stim.TableauSimulator(seed=0)
+            state.set_num_qubits(circuit.num_qubits)
+            branches = [Branch(state, wires, 0, work.options.shots, [whole])]
+        else:
+            header, chunks = checkpoint.header, iter(checkpoint.chunks)
+            self._generator.bit_generator.state = header["generator"]
+            self._rows = _rows(header, chunks)
+            branches = [
+                Branch.restored(tableaus.read(circuit.num_qubits, chunks), whole, each)
+                for each in header["branches"]
+            ]
+        self._branches = Branches(Tableaus(), branches, work.options.noise, self._generator)
 
     @property
     def fraction(self) -> float:
-        return 1.0 - sum(branch.shots for branch in self._branches.open) / self._work.options.shots
+        return self._done / self._work.options.shots
+
+    @property
+    def position(self) -> Position:
+        return Position(shots_done=self._done, shots=self._work.options.shots)
+
+    @property
+    def _done(self) -> int:
+        return self._work.options.shots - sum(branch.shots for branch in self._branches.open)
 
     def advance(self, seconds: float) -> bool:
         end = time.perf_counter() + seconds
-        while self._branches.open and time.perf_counter() < end:
+        while self._branches.open:
             ended = self._branches.step()
             if ended is not None:
                 self._rows.append(self._read(ended))
+            if time.perf_counter() > end:
+                break
         return not self._branches.open
 
-    def checkpoint(self) -> bytes:
-        return b""
+    def checkpoint(self) -> Checkpoint:
+        branches = self._branches.open
+        header = {
+            "rows": _shape(self._rows),
+            "generator": self._generator.bit_generator.state,
+            "branches": [branch.described() for branch in branches],
+        }
+        states = (tableaus.octets(branch.state) for branch in branches)
+        return Checkpoint(header, pieces(*self._rows, *states))
 
     def result(self) -> Outcome:
         readings = Readings(self._generator.permutation(np.concatenate(self._rows)))
@@ -182,3 +218,16 @@ class BranchedProgram:
         readings = sampling.in_blocks(branch.shots, len(wires), read)
         readings = readings.flipped(column_of, self._work.options.noise, self._generator)
         return readings.over(branch.bits, column_of).rows
+
+
+def _shape(rows: Sequence[NDArray[np.uint8]]) -> list[int]:
+    return [sum(map(len, rows)), rows[0].shape[1] if rows else 0]
+
+
+def _rows(header: Mapping[str, Any], chunks: Iterator[bytes | memoryview]) -> list[NDArray[np.uint8]]:
+    """The shots of a checkpoint, as one block."""
+    if not header["rows"][0]:
+        return []
+    rows = np.empty(header["rows"], np.uint8)
+    fill(chunks, rows)
+    return [rows]

@@ -10,6 +10,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.branching import CANNOT_RUN
+from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import BLOCK_BITS, probabilities_refusal, reading_memory
 
@@ -43,8 +44,8 @@ class StimSimulator:
             return f"{facts.gates - facts.clifford_gates} of the {facts.gates} gates are no Clifford gates"
         if unknown := sorted(CANNOT_RUN & facts.operations.keys()):
             return f"it cannot run {unknown[0]}"
-        if noise is not None and not noise.is_pauli:
-            return "amplitude damping is no Pauli noise"
+        if noise is not None and noise.beyond_paulis:
+            return f"{noise.beyond_paulis} is no Pauli noise"
         if noise is not None and noise.on_gates and facts.conditionals:
             return "it has no noise on gates under conditions"
         if noise is not None and noise.on_gates and options.probabilities:
@@ -109,8 +110,8 @@ class StimSimulator:
         )
 
     def prepare(
-        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: bytes | None = None
+        self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> Program:
         from qvirt.simulators.stim.program import prepare
 
-        return prepare(work)
+        return prepare(work, checkpoint)

@@ -4,6 +4,7 @@ import pytest
 
 from qvirt.guest.track import Track
 from qvirt.model.estimate import Candidate, Estimate
+from qvirt.model.result import Position
 from qvirt.model.run import Method, Precision
 
 
@@ -25,6 +26,18 @@ def test_what_is_left_comes_from_the_plan_until_the_engine_says_more() -> None:
     assert track.progress(14.0).seconds_left == pytest.approx(6.0)
     track.advance(0.25)
     assert track.progress(16.0).seconds_left == pytest.approx(12.0)
+
+
+def test_what_was_done_before_a_resumed_run_took_none_of_its_time() -> None:
+    track = Track(arrived=0.0)
+    track.resumed_at = 0.5
+    track.start(0.0)
+    track.simulate(_estimate(8.0), 0.0)
+    track.advance(0.5, Position(50, 100))
+    assert track.progress(1.0).seconds_left == pytest.approx(7.0), "as the plan says: it has only begun"
+    track.advance(0.75, Position(75, 100))
+    assert track.progress(4.0).seconds_left == pytest.approx(4.0)
+    assert track.progress(4.0).position == Position(75, 100)
 
 
 def test_nothing_is_foretold_where_the_plan_was_wrong_or_does_not_know() -> None:

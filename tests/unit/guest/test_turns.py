@@ -37,7 +37,7 @@ def run(budget: float | None = None, **programs: Program) -> tuple[Candidate, li
     told: list[float | None] = []
     by_name = {"diagram": DIAGRAM, "chain": CHAIN}
     prepare = {by_name[name]: lambda program=program: program for name, program in programs.items()}
-    candidate, program = first_done(prepare, budget, told.append)  # type: ignore[arg-type]
+    candidate, program = first_done(prepare, budget, lambda program: told.append(program.fraction))  # type: ignore[arg-type]
     assert program in programs.values()
     return candidate, told
 

@@ -18,9 +18,9 @@ from scipy.stats import binomtest
 from qvirt.errors import EngineFailed, GaveUp, OutOfMemory, Unsupported
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method, Noise, Precision
-from qvirt.simulators.aer import AerSimulator
+from qvirt.simulators.aer import AerSimulator, cost
 from qvirt.simulators.aer.cost import BATCH, shot_policy
-from qvirt.simulators.contract import Outcome
+from qvirt.simulators.contract import Outcome, predicted
 
 AER = AerSimulator()
 STATEVECTOR = Candidate("aer", Method.STATEVECTOR, Precision.DOUBLE)
@@ -175,10 +175,35 @@ def test_a_failure_has_aers_words() -> None:
         execute(circuit, STABILIZER, LIMITS, shots=1, seed=1, threads=1)
 
 
-def test_a_circuit_cannot_be_saved_in_its_middle() -> None:
-    for candidate, circuit in ((STATEVECTOR, measured(entangled(2, 1))), (STATEVECTOR, halves(2, 1))):
-        with pytest.raises(Unsupported):
-            AER.prepare(candidate, workload(circuit), LIMITS).checkpoint()
+def test_a_long_circuit_is_run_in_segments_where_that_is_cheap_and_fits() -> None:
+    work = workload(measured(entangled(14, 20)))
+    long = replace(work.facts, passes=2_000_000)
+    for facts, limits, several in (
+        (long, LIMITS, True),
+        (work.facts, LIMITS, False),
+        (long, replace(LIMITS, memory=3 << 20), False),
+    ):
+        number = cost.segments(STATEVECTOR, facts, work.options, limits)
+        assert (number > 1) is several
+        features = cost.features(STATEVECTOR, facts, work.options, limits)
+        seconds = predicted(features, cost.CONSTANTS[Method.STATEVECTOR])
+        assert number <= max(1, seconds / cost.SEGMENT_SECONDS)
+
+
+def test_segments_change_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = workload(measured(entangled(6, 30)), shots=5000)
+    whole = finish(AER.prepare(STATEVECTOR, work, LIMITS)).counts
+    monkeypatch.setattr(cost, "SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr(cost, "MOVING_SHARE", 1e9)
+    program = AER.prepare(STATEVECTOR, work, LIMITS)
+    assert not program.advance(1e-9)
+    assert program.position is not None and program.position.operations_done == 1
+    assert finish(program).counts == whole
+
+
+def test_a_short_circuit_is_run_in_one_go_and_cannot_be_saved() -> None:
+    with pytest.raises(Unsupported, match="one go"):
+        AER.prepare(STATEVECTOR, workload(measured(entangled(2, 1))), LIMITS).checkpoint()
 
 
 def test_a_condition_that_aer_cannot_be_told_is_refused() -> None:
@@ -286,12 +311,12 @@ def test_sizes_that_no_machine_has_are_refused_and_not_computed() -> None:
 
 
 def test_memory_is_forecast_as_measured() -> None:
-    """A state of 22 qubits is 64 MiB; what else a first run takes was measured to be 11."""
+    """A state of 22 qubits is 64 MiB; what else a run takes was measured to be 1.8."""
     work = workload(measured(entangled(22, 2)))
     for precision, state in ((Precision.DOUBLE, 64 << 20), (Precision.SINGLE, 32 << 20)):
         candidate = replace(STATEVECTOR, precision=precision)
         estimate = AER.estimate(candidate, work.facts, work.options, LIMITS, AER.constants(candidate))
-        assert state + (11 << 20) < estimate.memory < state + (14 << 20)
+        assert state + (2 << 20) < estimate.memory < state + (3 << 20)
         assert estimate.certain
 
 

@@ -89,6 +89,19 @@ def order(options: RunOptions = RunOptions(), limits: Limits = LIMITS) -> list[l
     return [[attempt.candidate.engine for attempt in stage.attempts] for stage in plan.stages]
 
 
+def test_a_machine_that_is_slow_is_predicted_as_that(engines) -> None:  # type: ignore[no-untyped-def]
+    """By what was measured in it, where that is known; nothing else changes in the choice."""
+    engines(Engine("slow", seconds=0.02), Engine("fast", seconds=0.001))
+    slow = Limits(LIMITS.memory, LIMITS.threads, slowdown=40.0)
+    plan = choice.plan(FACTS, RunOptions(), slow)
+    assert [e.candidate.engine for stage in plan.stages for e in stage.attempts] == ["fast"]
+    assert plan.stages[0].attempts[0].seconds == pytest.approx(0.04)
+    key = "fast/statevector/single"
+    measured = Calibration("here", {}, 2, 0.0, {key: {"fitted": 2.0}}, {key: 1.1})
+    estimates, _ = choice.survey(FACTS, RunOptions(), slow, measured)
+    assert {e.candidate.engine: e.seconds for e in estimates} == {"slow": pytest.approx(0.8), "fast": 0.001}
+
+
 def test_the_fastest_certain_one_is_chosen(engines) -> None:  # type: ignore[no-untyped-def]
     engines(Engine("slow", seconds=0.02), Engine("fast", seconds=0.001))
     plan = choice.plan(FACTS, RunOptions(), LIMITS)

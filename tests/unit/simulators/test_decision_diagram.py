@@ -13,7 +13,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector, random_unitary
 from running import LIMITS, agree, finish, measured, refusal, run, workload
 
-from qvirt.errors import GaveUp, OutOfMemory, Unsupported
+from qvirt.errors import GaveUp, OutOfMemory
 from qvirt.model.run import Limits, Noise
 from qvirt.simulators.decision_diagram import DecisionDiagramSimulator
 from qvirt.simulators.decision_diagram.diagram import BASIS
@@ -235,6 +235,3 @@ def test_what_it_refuses() -> None:
         looped.h(0)
         looped.measure(0, 0)
     assert "while_loop" in refusal(ENGINE, looped)
-    program = ENGINE.prepare(CANDIDATE, workload(_teleported(0.1)), LIMITS)
-    with pytest.raises(Unsupported):
-        program.checkpoint()

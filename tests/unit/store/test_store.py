@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from qvirt.errors import Conflict, ErrorInfo, NotFound, StateError
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import TRANSITIONS, Job, JobState
 from qvirt.model.run import RunOptions
-from qvirt.model.vm import VM, Handle, VMSpec, VMState
+from qvirt.model.vm import VM, Handle, VMSpec, VMState, WarmPool
+from qvirt.model.wire import to_json
 from qvirt.paths import Paths
-from qvirt.store import Lease, Store, write_atomically
+from qvirt.store import Lease, Store, statements, write_atomically
 
 SOURCE = CircuitSource("a.qasm", b"OPENQASM 2.0;")
 
@@ -35,6 +37,14 @@ def test_a_job_is_kept_with_its_circuit_and_first_event(store: Store) -> None:
     assert again.job("abc") == job()
     assert [(e.before, e.after) for e in again.events("abc123")] == [(None, JobState.QUEUED)]
     assert store.paths.circuit(SOURCE.sha256).read_bytes() == SOURCE.data
+
+
+def test_a_note_leaves_a_job_in_its_state(store: Store) -> None:
+    store.add_job(replace(job(), resumes="old"), SOURCE.data, "me")
+    store.note("abc123", 7.0, "saved")
+    assert store.job("abc").resumes == "old"
+    first, note = store.events("abc123")
+    assert (note.time, note.before, note.after, note.reason) == (7.0, first.after, first.after, "saved")
 
 
 def test_a_prefix_must_name_one_job(store: Store) -> None:
@@ -151,6 +161,44 @@ def test_vms_are_kept_and_names_are_unique(store: Store) -> None:
         store.put_vm(VM("v2", VMSpec("lab"), VMState.STARTING, 1.0))
     store.remove_vm("v1")
     assert store.vms() == []
+
+
+def test_a_warm_vm_is_claimed_once_and_only_where_it_waits(store: Store) -> None:
+    vms = [
+        VM("waits", VMSpec("a"), VMState.RUNNING, 1.0, pool="key"),
+        VM("somebody-s", VMSpec("b"), VMState.RUNNING, 2.0),
+        VM("in-the-making", VMSpec("c"), VMState.STARTING, 3.0, owner="1:2", pool="key"),
+    ]
+    for vm in vms:
+        store.put_vm(vm)
+    other = Store(store.paths)
+    claimed = [(vm.id, who.claim_warm_vm(vm.id, "me")) for vm in vms for who in (store, other)]
+    assert [vm_id for vm_id, won in claimed if won] == ["waits"]
+    assert {vm.id: vm.owner for vm in store.vms()} == {
+        "waits": "me",
+        "somebody-s": None,
+        "in-the-making": "1:2",
+    }
+
+
+def test_a_pool_is_kept_until_it_is_to_have_none(store: Store) -> None:
+    one, two = WarmPool(VMSpec("warm"), 2), WarmPool(VMSpec("warm", cpus=2), 1)
+    for pool in (one, two, replace(one, count=3)):
+        store.put_pool(pool)
+    assert Store(store.paths).pools() == [replace(one, count=3), two]
+    store.put_pool(replace(one, count=0))
+    assert store.pools() == [two]
+
+
+def test_a_database_of_an_older_qvirt_goes_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "qvirt.db") as database:
+        database.executescript(statements.MIGRATIONS[0])
+        database.execute("PRAGMA user_version = 1")
+        spec = to_json(VMSpec("old")).decode()
+        database.execute("INSERT INTO vms VALUES ('v1', 'old', ?, 'running', 1.0, NULL, NULL, NULL)", (spec,))
+    store = Store(Paths(tmp_path))
+    assert store.vms() == [VM("v1", VMSpec("old"), VMState.RUNNING, 1.0)]
+    assert store.pools() == []
 
 
 def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Options that only ``qvirt run`` has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvirt.cli import options as option
+
+CircuitsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="CIRCUIT", help=option.CIRCUITS, show_default=False)
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the state before the last measurements as .npy."),
+]
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JOB",
+        help="Go on with a job that was stopped, from its checkpoint, to the same counts.",
+        autocompletion=option.complete_job,
+    ),
+]
+CheckpointOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Save where the circuit stands this often: 30s, 5m.")
+]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, and do not do it.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")]
+TopOption = Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Show every outcome.")]
