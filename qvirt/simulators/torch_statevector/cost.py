@@ -10,7 +10,7 @@ from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators.active import width
 from qvirt.simulators.contract import Constants
 from qvirt.simulators.sampling import reading_memory
-from qvirt.simulators.torch_statevector import sizes
+from qvirt.simulators.torch_statevector import blocks, sizes
 
 LOAD_SECONDS = 1.3
 """What the first circuit of a process waits for torch."""
@@ -101,7 +101,7 @@ def shots_at_once(
     if is_one_state(candidate, facts, options):
         return options.shots
     bits, precision = index_bits(candidate, facts, options), candidate.precision
-    work = sizes.work_bytes(options.shots, bits, precision, device)
+    work = _work_bytes(options.shots, bits, precision, device, limits)
     states = (limits.memory - _fixed(facts, options) - work) // sizes.state_bytes(1, bits, precision)
     if _is_drawn(candidate, options):
         return max(1, min(options.shots, (states - 1) // 2, _MOST_AMPLITUDES >> bits))
@@ -127,12 +127,18 @@ def memory(
     bits, precision = index_bits(candidate, facts, options), candidate.precision
     shots = shots_at_once(candidate, facts, options, limits, device)
     states = held(candidate, facts, options, shots)
-    size = sizes.state_bytes(states, bits, precision) + sizes.work_bytes(shots, bits, precision, device)
+    size = sizes.state_bytes(states, bits, precision) + _work_bytes(shots, bits, precision, device, limits)
     if options.state:
         size += 32 << bits
     if compares(candidate, facts, options, limits):
         size += (16 + 48) << bits
     return _fixed(facts, options) + size
+
+
+def _work_bytes(rows: int, bits: int, precision: Precision, device: str, limits: Limits) -> int:
+    """Beside the states: of the plain path, or of the one in blocks."""
+    plain = sizes.work_bytes(rows, bits, precision, device)
+    return max(plain, blocks.work_bytes(bits, precision, limits.threads)) if device == "cpu" else plain
 
 
 def compares(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -93,21 +93,20 @@ def operation(step: CircuitInstruction, qubits: Sequence[int]) -> Operation:
         inner = from_matrix(gate.base_gate.to_matrix(), targets)
         return replace(inner, controls=tuple(qubits[: gate.num_ctrl_qubits]), values=gate.ctrl_state)
     if step.name in _PLAIN_CONTROLS and step.is_standard_gate():
-        inner = _standard(_PLAIN_CONTROLS[step.name], ())
+        inner = _standard(_PLAIN_CONTROLS[step.name])
         width = len(inner.qubits)
         controls = tuple(qubits[:-width])
         all_ones = (1 << len(controls)) - 1
         return replace(inner, qubits=tuple(qubits[-width:]), controls=controls, values=all_ones)
-    if step.is_standard_gate():
-        return placed(_standard(step.name, tuple(step.params)), qubits)
+    if step.is_standard_gate() and not step.params:
+        return placed(_standard(step.name), qubits)
     return from_matrix(step.matrix, qubits)
 
 
-@lru_cache(maxsize=4096)
-def _standard(name: str, params: tuple[float, ...]) -> Operation:
+@cache
+def _standard(name: str) -> Operation:
     gate: Any = get_standard_gate_name_mapping()[name]
-    matrix = gate.to_matrix() if not params else type(gate)(*params).to_matrix()
-    return from_matrix(matrix, range(gate.num_qubits))
+    return from_matrix(gate.to_matrix(), range(gate.num_qubits))
 
 
 def from_matrix(matrix: Any, qubits: Sequence[int]) -> Operation:
