@@ -90,6 +90,10 @@ class Paths:
     def snapshots(self, vm_id: str) -> Path:
         return self.home / "snapshots" / vm_id
 
+    def snapshot_job(self, vm_id: str, name: str, job_id: str) -> Path:
+        """Where a job stood that ran in the VM when the snapshot was taken."""
+        return self.snapshots(vm_id) / f"{name}.{job_id}.qvc"
+
     def vm_lock(self, vm_id: str) -> Path:
         """Held by the one process that changes the VM."""
         return self.home / "locks" / vm_id

@@ -12,7 +12,7 @@ from qvirt.cli import options as option
 from qvirt.cli import output, vm_options
 from qvirt.cli.stages import stages
 from qvirt.errors import StateError, UsageError
-from qvirt.units import parse_seconds
+from qvirt.units import parse_seconds, show_bytes
 
 if TYPE_CHECKING:
     from qvirt.model.snapshot import Snapshot
@@ -28,7 +28,7 @@ NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="The new VM'
 
 @app.command()
 def create(vm: option.VMArgument, name: NameArgument, quiet: option.QuietOption = False) -> None:
-    """Take a snapshot: what makes the VM, and its memory and devices where its engine can."""
+    """Take a snapshot: what makes the VM, where its circuits stand, and its memory where its engine can."""
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
@@ -37,6 +37,8 @@ def create(vm: option.VMArgument, name: NameArgument, quiet: option.QuietOption 
         output.note(
             f"snapshot {taken.name} of {taken.spec.name}{', with its memory' if taken.engine else ''}"
         )
+        for job in taken.jobs:
+            output.note(f"job {job.id}: {job.reason or f'saved, {show_bytes(job.octets)}'}")
 
 
 @app.command("list")
@@ -48,9 +50,16 @@ def list_snapshots(vm: option.VMArgument, format: option.FormatOption = option.O
 
     with opened_host() as host:
         found = host.snapshots.of(host.vms.find(vm))
-    header = ("snapshot", "created", "runtime", "memory", "qvirt")
+    header = ("snapshot", "created", "runtime", "memory", "jobs", "qvirt")
     rows = [
-        (each.name, when(each.created), each.spec.runtime, "yes" if each.engine else "no", each.qvirt)
+        (
+            each.name,
+            when(each.created),
+            each.spec.runtime,
+            "yes" if each.engine else "no",
+            str(sum(job.octets > 0 for job in each.jobs)),
+            each.qvirt,
+        )
         for each in found
     ]
     if format is option.OutputFormat.JSON:
@@ -82,12 +91,16 @@ def restore(
     patience = parse_seconds(timeout)
     with opened_host() as host:
         found = host.vms.find(vm)
+        snapshot = host.snapshots.find(found, name)
         if into is None:
             host.snapshots.restore(found, name, patience)
         else:
-            _make(host.snapshots.find(found, name), into, runtime, timeout)
+            _make(snapshot, into, runtime, timeout)
+        jobs = host.snapshots.put_back(snapshot)
     if not quiet:
         output.note(f"restored {name} {'into ' + into if into else 'of ' + vm}")
+        for job in jobs:
+            output.note(f"job {job.id} can go on: `qvirt run --resume {job.id} --vm {into or vm}`")
 
 
 @app.command()

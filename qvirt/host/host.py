@@ -54,7 +54,7 @@ class Host:
         self.vms = VMs(self._store, paths, lambda name: runtime(name, paths))
         self.checkpoints = Checkpoints(self._store, paths)
         self.warm = WarmPools(self._store, paths, self.vms)
-        self.snapshots = Snapshots(paths, self.vms)
+        self.snapshots = Snapshots(self._store, paths, self.vms, self.checkpoints)
         self._reconcile()
 
     def close(self) -> None:

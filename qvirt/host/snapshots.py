@@ -1,26 +1,37 @@
-"""Snapshots: qvirt's own, which every runtime can be restored from, and beside them the engine's."""
+"""Snapshots: qvirt's own, which every runtime can be restored from, and beside them the engine's.
+
+What runs in the VM is saved as a checkpoint of its job, where its engine can; a restored snapshot puts that
+back, and the job is gone on with as after any other end.
+"""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from qvirt.errors import Conflict, NotFound, QvirtError, UsageError
+from qvirt.errors import Conflict, NotFound, QvirtError, UsageError, VMFailed
+from qvirt.host.checkpoints import Checkpoints
+from qvirt.host.guests import Guest
 from qvirt.host.vms import Teller, VMs
-from qvirt.model.snapshot import NAME, Snapshot
+from qvirt.model.job import Job, JobState
+from qvirt.model.snapshot import NAME, SavedJob, Snapshot
 from qvirt.model.vm import VM, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.contract import Snapshotting
-from qvirt.store import write_atomically
+from qvirt.store import Store, write_atomically
+from qvirt.store.files import state_errors
 from qvirt.version import __version__
 
 
 class Snapshots:
-    def __init__(self, paths: Paths, vms: VMs) -> None:
+    def __init__(self, store: Store, paths: Paths, vms: VMs, checkpoints: Checkpoints) -> None:
+        self._store = store
         self._paths = paths
         self._vms = vms
+        self._checkpoints = checkpoints
 
     def take(self, vm: VM, name: str) -> Snapshot:
         """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM."""
@@ -30,11 +41,12 @@ class Snapshots:
             )
         if self._file(vm, name).exists():
             raise Conflict(f"VM {vm.spec.name} has a snapshot {name!r} already", hint="choose another name")
+        jobs = self._save_jobs(vm, name) if vm.state is VMState.RUNNING else ()
         runtime, handle = self._vms.place(vm)
         engine = isinstance(runtime, Snapshotting) and vm.state in (VMState.RUNNING, VMState.PAUSED)
         if engine and isinstance(runtime, Snapshotting):
             runtime.snapshot(handle, name)
-        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine)
+        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine, jobs)
         write_atomically(self._file(vm, name), [to_json(snapshot, indent=2)])
         return snapshot
 
@@ -72,7 +84,21 @@ class Snapshots:
         runtime, handle = self._vms.place(vm)
         if snapshot.engine and isinstance(runtime, Snapshotting):
             runtime.remove_snapshot(handle, name)
+        for job in snapshot.jobs:
+            self._checkpoint(snapshot, job.id).unlink(missing_ok=True)
         self._file(vm, name).unlink()
+
+    def put_back(self, snapshot: Snapshot) -> list[Job]:
+        """The jobs that were running then and have not completed since, each with its checkpoint of then."""
+        found = []
+        for saved in snapshot.jobs:
+            kept = self._checkpoint(snapshot, saved.id)
+            with suppress(NotFound):
+                job = self._store.job(saved.id)
+                if job.state is not JobState.COMPLETED and kept.exists():
+                    _link(kept, self._paths.checkpoint(job.id))
+                    found.append(job)
+        return found
 
     def made_from(
         self, snapshot: Snapshot, name: str, runtime: str | None, timeout: float, tell: Teller
@@ -83,8 +109,36 @@ class Snapshots:
             spec = replace(spec, image=None)
         return self._vms.make(spec, timeout, tell)
 
+    def _save_jobs(self, vm: VM, name: str) -> tuple[SavedJob, ...]:
+        """What runs in the VM, each where it stands; it goes on running."""
+        running = [job for job, _, _ in self._store.unfinished() if job.vm == vm.id]
+        saved = []
+        with Guest(self._vms.endpoint(vm)) as guest:
+            for job in (job for job in running if job.state is JobState.RUNNING):
+                try:
+                    kept = self._checkpoints.take(guest, job.id)
+                except VMFailed:
+                    raise
+                except QvirtError as error:
+                    saved.append(SavedJob(job.id, 0, error.message))
+                else:
+                    _link(self._paths.checkpoint(job.id), self._paths.snapshot_job(vm.id, name, job.id))
+                    saved.append(SavedJob(job.id, kept.octets))
+        return tuple(saved)
+
+    def _checkpoint(self, snapshot: Snapshot, job_id: str) -> Path:
+        return self._paths.snapshot_job(snapshot.vm, snapshot.name, job_id)
+
     def _file(self, vm: VM, name: str) -> Path:
         return self._paths.snapshots(vm.id) / f"{name}.json"
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name: a checkpoint is never changed, only replaced."""
+    with state_errors(target):
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.hardlink_to(source)
 
 
 def load(path: Path) -> Snapshot:

@@ -11,6 +11,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
+class SavedJob:
+    """A circuit that ran in the VM: the octets of its checkpoint, or 0 and the reason why there is none."""
+
+    id: str
+    octets: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """``engine``: the runtime has saved memory and devices as well, for this VM only."""
 
@@ -20,3 +29,4 @@ class Snapshot:
     created: float
     qvirt: str
     engine: bool = False
+    jobs: tuple[SavedJob, ...] = ()

@@ -27,11 +27,11 @@ from qvirt.runtimes.process import ProcessRuntime
 QUBITS, GATES = 20, 10_000
 
 
-def _long() -> CircuitSource:
+def _long(gates: int = GATES) -> CircuitSource:
     """Seconds of work for qsim, which stops after every thousand gates."""
     generator = random.Random(5)
     lines = []
-    for _ in range(GATES):
+    for _ in range(gates):
         a, b = generator.sample(range(QUBITS), 2)
         angles = [generator.uniform(0, 3) for _ in range(3)]
         lines.append(
@@ -227,6 +227,33 @@ def test_a_killed_run_is_gone_on_with(cli: Cli, tmp_path: Path) -> None:
     assert "has completed" in json.loads(refused.stderr)["error"]["message"]
     assert cli("job", "rm", job).returncode == 0
     assert not Paths(cli.home).checkpoint(job).exists()
+
+
+def test_a_snapshot_holds_what_runs(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "long.qasm"
+    file.write_bytes(_long(3 * GATES).data)
+    assert cli("vm", "create", "lab", "--memory", "1g").returncode == 0
+    asked = (file, "--vm", "lab", "--shots", 200, "--seed", 3, "--engine", "qsim")
+    counts = cli.json("run", *asked)["runs"][0]["result"]["counts"]
+
+    first = cli.start("run", *asked)
+    assert eventually(lambda: len(cli.json("job", "list")["jobs"]) == 2)
+    job = cli.json("job", "list")["jobs"][0]["id"]
+    assert eventually(lambda: ((cli.json("job", "show", job)["progress"] or {}).get("fraction") or 0) > 0)
+    taken = cli("vm", "snapshot", "create", "lab", "before")
+    assert cli("job", "cancel", job).returncode == 0
+    first.communicate(timeout=60)
+    assert f"job {job}: saved" in taken.stderr
+    (snapshot,) = cli.json("vm", "snapshot", "list", "lab")["snapshots"]
+    assert [saved["id"] for saved in snapshot["jobs"]] == [job]
+    Paths(cli.home).checkpoint(job).unlink()
+
+    restored = cli("vm", "snapshot", "restore", "lab", "before", "--into", "copy")
+    assert f"qvirt run --resume {job} --vm copy" in restored.stderr
+    assert cli.json("run", "--resume", job, "--vm", "copy")["runs"][0]["result"]["counts"] == counts
+    assert cli("vm", "snapshot", "rm", "lab", "before").returncode == 0
+    assert not list(Paths(cli.home).snapshots(snapshot["vm"]).iterdir())
+    assert cli("vm", "destroy", "--all").returncode == 0
 
 
 def test_the_python_interface_saves_and_goes_on(tmp_path: Path, whole: dict[str, int]) -> None:
