@@ -35,7 +35,9 @@ def sweep_text(job: Job, result: Result) -> str:
 
 def sweep_csv(job: Job, rows: Sequence[Row]) -> str:
     first = rows[0]
-    means = [name for mean in first.expectations for name in (mean.observable, f"error {mean.observable}")]
+    means = [
+        name for mean in first.expectations for name in (mean.observable, f"standard_error {mean.observable}")
+    ]
     header = ("file", "job", "row", *first.parameters, "commonest", "count", *means)
     return csv_text(
         header,

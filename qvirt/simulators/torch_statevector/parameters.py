@@ -115,7 +115,8 @@ class ParameterSweep:
         found = []
         for row, indices in enumerate(drawn):
             readings = read_indices(indices, places, self._circuit.num_clbits)
-            readings = readings.flipped(places, self._options.noise, self._generator(first + row, 1))
+            if self._options.noise is not None:
+                readings = readings.flipped(places, self._options.noise, self._generator(first + row, 1))
             expectations = tuple(
                 Expectation(text, float(means[text][row]), 0.0) for text in self._options.observables
             )
