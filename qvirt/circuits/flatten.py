@@ -24,13 +24,14 @@ from qiskit.circuit import (
     Delay,
     ForLoopOp,
     Measure,
+    Parameter,
     ParameterExpression,
     Reset,
     Store,
 )
 from qiskit.circuit.library import C4XGate, GlobalPhaseGate, MCPhaseGate, MCXGate, UnitaryGate
 
-from qvirt.circuits.angles import number, numeric
+from qvirt.circuits.angles import is_free, number, numeric
 from qvirt.circuits.limits import ParseLimits
 from qvirt.errors import CircuitError
 
@@ -193,7 +194,7 @@ class _Opening:
                 f"a gate definition with the control flow {step.name!r} in it is not supported"
             )
         operation = step.operation
-        if isinstance(operation, ForLoopOp) and operation.params[1] in operation.blocks[0].parameters:
+        if isinstance(operation, ForLoopOp) and _uses(operation.blocks[0], operation.params[1]):
             raise CircuitError(
                 f"the loop over {operation.params[1].name} has no value for it: it may be left early",
                 hint="leave out break and continue, or write the loop out",
@@ -230,6 +231,15 @@ def _jumps(block: QuantumCircuit) -> bool:
     return any(
         step.name in ("break_loop", "continue_loop")
         or (step.is_control_flow() and any(_jumps(inner) for inner in step.operation.blocks))
+        for step in block.data
+    )
+
+
+def _uses(block: QuantumCircuit, parameter: Parameter | None) -> bool:
+    """In an angle: the importer of OpenQASM 3 has every loop's variable in its global phase, times 0."""
+    return any(
+        any(is_free(value) and parameter in value.parameters for value in step.params)
+        or (step.is_control_flow() and any(_uses(inner, parameter) for inner in step.operation.blocks))
         for step in block.data
     )
 
