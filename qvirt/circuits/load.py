@@ -30,11 +30,12 @@ class Loaded:
 
 
 def load(
-    source: CircuitSource, limits: ParseLimits = ParseLimits(), parameters: Collection[str] = ()
+    source: CircuitSource, limits: ParseLimits = ParseLimits(), parameters: Collection[str] | None = ()
 ) -> Loaded:
     """Read a circuit, open its custom gates and measure all qubits if it measures none.
 
-    ``parameters`` names those that are given values later: all that are free in it, and no others.
+    ``parameters`` names those that are given values later: all that are free in it, and no others;
+    None asks for no names.
 
     Raises CircuitError with the file's name and, where they are known, line and column. Run it only
     where it may die: a hostile file can still cost memory and time within the limits.
@@ -58,7 +59,7 @@ def load(
     if added:
         circuit = _measure_all(circuit)
     facts = analyse(circuit, file_format, measured_all_added=added)
-    parts = [] if parameters else split(circuit, facts.components)
+    parts = [] if circuit.parameters else split(circuit, facts.components)
     return Loaded(
         circuit, facts, tuple(Loaded(p, analyse(p, file_format, measured_all_added=added)) for p in parts)
     )
@@ -106,7 +107,9 @@ def _check_sizes(circuit: QuantumCircuit, limits: ParseLimits) -> None:
             raise CircuitError(f"the circuit has {count:,} {what}, more than {limit:,}")
 
 
-def _check_parameters(circuit: QuantumCircuit, named: Collection[str]) -> None:
+def _check_parameters(circuit: QuantumCircuit, named: Collection[str] | None) -> None:
+    if named is None:
+        return
     free = {parameter.name for parameter in circuit.parameters}
     if named and not free:
         raise CircuitError(

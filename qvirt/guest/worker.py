@@ -162,9 +162,9 @@ class Worker:
         if isinstance(request, Attempt):
             return self._run(request.work, request.candidates, self._between)
         if isinstance(request, Draw):
-            from qvirt.circuits import draw
+            from qvirt.circuits import draw, load
 
-            return Drawn(draw(self._load(request.source).circuit, request.columns))
+            return Drawn(draw(load(request.source, parameters=None).circuit, request.columns))
         return self._calibrate(request)
 
     def _choose(self, request: Choose) -> Reply:

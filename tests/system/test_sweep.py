@@ -60,7 +60,8 @@ def singles(cli: Cli, folder: Path, body: str, *options: object) -> list[dict]:
     for number, (a, b) in enumerate(ROWS):
         declared = body.replace("input float a; input float b;", f"const float a = {a}; const float b = {b};")
         (bound / f"{number}.qasm").write_text(HEADER + declared)
-    return [run["result"] for run in cli.json("run", bound, "--shots", SHOTS, *options)["runs"]]
+    asked = ("--shots", SHOTS, "--seed", 9, *options)
+    return [run["result"] for run in cli.json("run", bound, *asked)["runs"]]
 
 
 def assert_agree(row: dict, single: dict) -> None:
@@ -69,22 +70,22 @@ def assert_agree(row: dict, single: dict) -> None:
         one, other = (found["counts"].get(outcome, 0) for found in (row, single))
         assert abs(one - other) < 6 * math.sqrt(one + other + 1), outcome
     means = [[mean["value"] for mean in found["expectations"]] for found in (row, single)]
-    assert means[0] == pytest.approx(means[1], abs=1e-6)
+    assert means[0] == pytest.approx(means[1], abs=1e-5)
     assert sum(row["counts"].values()) == SHOTS
 
 
-@pytest.mark.parametrize("engine", ["torch", "aer", None])
+@pytest.mark.parametrize("engine", ["torch", "torch --precision single", "aer", None])
 def test_a_sweep_is_what_runs_of_the_bound_circuits_are(
     cli: Cli, ansatz: Path, params: Path, tmp_path: Path, engine: str | None
 ) -> None:
-    if engine == "torch" and not installed("torch"):
+    if engine and engine.startswith("torch") and not installed("torch"):
         pytest.skip("torch is not installed")
-    chosen = ("--engine", engine) if engine else ()
+    chosen = ("--engine", *engine.split()) if engine else ()
     (run,) = cli.json(
         "run", ansatz, "--params", params, "--shots", SHOTS, "--seed", 5, *OBSERVABLES, *chosen
     )["runs"]
     result = run["result"]
-    assert engine in (None, result["candidate"]["engine"])
+    assert (engine or result["candidate"]["engine"]).split()[0] == result["candidate"]["engine"]
     assert result["counts"] == {}
     assert [(row["parameters"]["a"], row["parameters"]["b"]) for row in result["rows"]] == ROWS
     found = singles(cli, tmp_path, ANSATZ, "--engine", "qsim", "--precision", "single", *OBSERVABLES)
@@ -162,6 +163,7 @@ def test_wrong_input_is_told(cli: Cli, ansatz: Path, params: Path, bell: Path, t
     done = cli("run", ansatz, "--params", wrong)
     assert done.returncode == 2
     assert f"{wrong}:3:3: 'x' is not a number" in done.stderr
+    assert "Ry(a)" in cli("draw", ansatz).stdout
     wrong.write_text("a,c\n1,2\n")
     assert "no value: b" in cli("run", ansatz, "--params", wrong).stderr
     more = cli("run", ansatz, "--params", params, "--probabilities")
