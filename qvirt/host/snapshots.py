@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from qvirt.errors import Conflict, NotFound, QvirtError, UsageError
+from qvirt.host.states import States
 from qvirt.host.vms import Teller, VMs
 from qvirt.model.snapshot import NAME, Snapshot
 from qvirt.model.vm import VM, VMState
@@ -18,23 +20,28 @@ from qvirt.version import __version__
 
 
 class Snapshots:
-    def __init__(self, paths: Paths, vms: VMs) -> None:
+    def __init__(self, paths: Paths, vms: VMs, states: States) -> None:
         self._paths = paths
         self._vms = vms
+        self._states = states
 
     def take(self, vm: VM, name: str) -> Snapshot:
-        """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM."""
+        """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM,
+        which alone can be asked for the states that it keeps."""
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} is not a snapshot name", hint="use letters, digits, '.', '_' and '-', up to 63"
             )
         if self._file(vm, name).exists():
             raise Conflict(f"VM {vm.spec.name} has a snapshot {name!r} already", hint="choose another name")
+        states = tuple(self._states.of(vm)) if vm.state is VMState.RUNNING else ()
+        for state in states:
+            self._states.write(vm, state.name, self._paths.snapshot_state(vm.id, name, state.name))
         runtime, handle = self._vms.place(vm)
         engine = isinstance(runtime, Snapshotting) and vm.state in (VMState.RUNNING, VMState.PAUSED)
         if engine and isinstance(runtime, Snapshotting):
             runtime.snapshot(handle, name)
-        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine)
+        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine, states)
         write_atomically(self._file(vm, name), [to_json(snapshot, indent=2)])
         return snapshot
 
@@ -65,7 +72,9 @@ class Snapshots:
             self._vms.wait(vm, timeout)
             return self._vms.find(vm.id)
         spec = replace(snapshot.spec, name=vm.spec.name)
-        return self._vms.remake(vm, spec, timeout)
+        made = self._vms.remake(vm, spec, timeout)
+        self._give(made, snapshot)
+        return made
 
     def remove(self, vm: VM, name: str) -> None:
         snapshot = self.find(vm, name)
@@ -73,6 +82,7 @@ class Snapshots:
         if snapshot.engine and isinstance(runtime, Snapshotting):
             runtime.remove_snapshot(handle, name)
         self._file(vm, name).unlink()
+        shutil.rmtree(self._paths.snapshot_states(vm.id, name), ignore_errors=True)
 
     def made_from(
         self, snapshot: Snapshot, name: str, runtime: str | None, timeout: float, tell: Teller
@@ -81,7 +91,15 @@ class Snapshots:
         spec = replace(snapshot.spec, name=name, runtime=runtime or snapshot.spec.runtime)
         if spec.runtime != snapshot.spec.runtime:
             spec = replace(spec, image=None)
-        return self._vms.make(spec, timeout, tell)
+        made = self._vms.make(spec, timeout, tell)
+        self._give(made, snapshot)
+        return made
+
+    def _give(self, vm: VM, snapshot: Snapshot) -> None:
+        """What the VM of the snapshot kept, to one that was made of it."""
+        for state in snapshot.states:
+            path = self._paths.snapshot_state(snapshot.vm, snapshot.name, state.name)
+            self._states.read(vm, state.name, path, overwrite=True, like=state)
 
     def _file(self, vm: VM, name: str) -> Path:
         return self._paths.snapshots(vm.id) / f"{name}.json"

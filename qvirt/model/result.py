@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qvirt.model.estimate import Candidate
+from qvirt.model.state import KeptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Counts are keyed as Qiskit's: clbit 0 rightmost, registers apart by a space, the last one first."""
+    """Counts are keyed as Qiskit's: clbit 0 rightmost, registers apart by a space, the last one first.
+
+    ``kept`` is what the VM has kept of it for later jobs.
+    """
 
     shots: int
     seed: int
@@ -65,6 +69,7 @@ class Result:
     state: StateFile | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str | int | float] = field(default_factory=dict)
+    kept: KeptState | None = None
 
 
 @dataclass(frozen=True, slots=True)

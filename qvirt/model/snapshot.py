@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from qvirt.model.state import KeptState
 from qvirt.model.vm import VMSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -12,7 +13,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``engine``: the runtime has saved memory and devices as well, for this VM only."""
+    """``engine``: the runtime has saved memory and devices as well, for this VM only. ``states`` are those
+    that the VM kept between jobs; they lie in files beside it."""
 
     name: str
     vm: str
@@ -20,3 +22,4 @@ class Snapshot:
     created: float
     qvirt: str
     engine: bool = False
+    states: tuple[KeptState, ...] = ()

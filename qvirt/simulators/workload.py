@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from qvirt.model.circuit import CircuitFacts
@@ -29,6 +31,8 @@ class Workload:
     options: RunOptions
     parts: tuple[Workload, ...] = ()
     """Independent parts, each on its own qubits and all of the clbits; empty where there is only one."""
+    start: NDArray[np.complexfloating] | None = None
+    """The amplitudes to begin with, where that is not |0...0>; they may be in a file that is mapped."""
 
     @property
     def seed(self) -> int:
