@@ -109,7 +109,7 @@ def survey(
             if not installed(engine.name):
                 reason: str | None = f"{engine.name} is not installed"
             else:
-                reason = _unasked(candidate, options) or _cannot_begin(engine, candidate, options)
+                reason = _cannot_begin(engine, candidate, options) or _unasked(candidate, options)
                 reason = reason or engine.supports(candidate, facts, options)
             if reason is None:
                 estimate = _estimate(engine, candidate, facts, options, limits, calibration)
