@@ -284,7 +284,7 @@ def test_a_state_moves_from_a_process_to_a_container_and_back(cli: Cli, files: d
         assert back.returncode == 0, back.stderr
         assert _names(cli, "home") == ["phi", "psi"]
         large = cli("run", "-", "--vm", "box", "--keep", "large", stdin=circuit(23).data.decode())
-        assert (large.returncode, "No space left" in large.stderr) == (7, True), large.stderr
+        assert (large.returncode, "--disk" in large.stderr) == (7, True), large.stderr
         assert _names(cli, "box") == ["phi", "psi"]
     finally:
         assert cli("vm", "destroy", "--all").returncode == 0
