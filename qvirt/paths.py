@@ -74,6 +74,9 @@ class Paths:
     def circuit(self, sha256: str) -> Path:
         return self.circuits / sha256[:2] / sha256
 
+    def sweep(self, sha256: str) -> Path:
+        return self.circuits / sha256[:2] / f"{sha256}.sweep"
+
     def result(self, job_id: str) -> Path:
         return self.results / f"{job_id}.json"
 

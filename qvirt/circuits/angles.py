@@ -1,4 +1,4 @@
-"""Angles must be numbers: neither free parameters nor NaN nor infinite."""
+"""Angles are numbers, neither NaN nor infinite, or expressions with free parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from qvirt.errors import CircuitError
 def numeric(step: CircuitInstruction) -> CircuitInstruction:
     """``step`` itself, or the same gate with numbers where it had expressions without free parameters.
 
-    Raises CircuitError naming the gate; definitions and bodies inside are not looked into.
+    Free parameters stay. Raises CircuitError naming the gate; definitions and bodies inside are not looked
+    into.
     """
     if step.is_control_flow():
         return step
@@ -26,20 +27,20 @@ def numeric(step: CircuitInstruction) -> CircuitInstruction:
                 raise CircuitError(f"gate {step.name!r} has the parameter {value}, not a finite number")
         elif isinstance(value, ParameterExpression):
             number(value, f"a parameter of gate {step.name!r}")
-            rewrite = True
+            rewrite = rewrite or not value.parameters
     if not (rewrite and step.is_standard_gate()):
         return step
-    params = [float(value) for value in step.params]
+    params = [value if is_free(value) else float(value) for value in step.params]
     return CircuitInstruction(step.operation.base_class(*params), step.qubits)
 
 
-def number(value: ParameterExpression | float, what: str) -> float:
-    """Raises CircuitError where ``value`` (``what`` in the message) has free parameters or is not finite."""
-    if isinstance(value, ParameterExpression) and value.parameters:
-        names = ", ".join(sorted(parameter.name for parameter in value.parameters))
-        raise CircuitError(
-            f"{what} has no value: {names}", hint="give every parameter a value before saving the circuit"
-        )
+def number(value: ParameterExpression | float, what: str) -> ParameterExpression | float:
+    """``value`` as a number, or itself where it has free parameters.
+
+    Raises CircuitError where it (``what`` in the message) is not finite.
+    """
+    if is_free(value):
+        return value
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -47,6 +48,10 @@ def number(value: ParameterExpression | float, what: str) -> float:
     if not math.isfinite(result):
         raise CircuitError(f"{what} is {value}, not a finite number")
     return result
+
+
+def is_free(value: object) -> bool:
+    return isinstance(value, ParameterExpression) and bool(value.parameters)
 
 
 def _is_finite(value: complex) -> bool:

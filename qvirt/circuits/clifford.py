@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import CircuitInstruction
 
+from qvirt.circuits.angles import is_free
+
 _FIXED = frozenset(
     {"id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "iswap", "dcx", "ecr"}
 )
@@ -33,6 +35,8 @@ def is_clifford(step: CircuitInstruction) -> bool:
     if name == "unitary":
         return len(step.qubits) <= 2 and _has_tableau(step.operation.to_matrix())
     angles = step.params
+    if any(map(is_free, angles)):
+        return False
     if not are_quarter_turns(angles):
         return False
     return name in _QUARTER_TURNS or _is_clifford_at(step)

@@ -24,12 +24,14 @@ from qiskit.circuit import (
     Delay,
     ForLoopOp,
     Measure,
+    Parameter,
+    ParameterExpression,
     Reset,
     Store,
 )
 from qiskit.circuit.library import C4XGate, GlobalPhaseGate, MCPhaseGate, MCXGate, UnitaryGate
 
-from qvirt.circuits.angles import number, numeric
+from qvirt.circuits.angles import is_free, number, numeric
 from qvirt.circuits.limits import ParseLimits
 from qvirt.errors import CircuitError
 
@@ -46,8 +48,9 @@ def flatten(circuit: QuantumCircuit, limits: ParseLimits, *, unique_names: bool 
     """``circuit`` in standard gates, ``mcx``, ``mcphase``, ``unitary``, control flow and what is no gate.
 
     ``unique_names`` says that gates of one name and equal parameters are the same (in OpenQASM they are),
-    so that each is opened once. Raises CircuitError naming a gate without a definition or with a
-    parameter that is no number, and where more than ``limits.gates`` operations would come out.
+    so that each is opened once. Free parameters stay. Raises CircuitError naming a gate without a
+    definition or with a parameter that is not finite, and where more than ``limits.gates`` operations would
+    come out.
     """
     number(circuit.global_phase, "the circuit's global phase")
     size = _Counting(limits, unique_names).size(circuit)
@@ -118,7 +121,7 @@ class _Body:
     """One level of a definition: operations on its own qubits and clbits, by number."""
 
     steps: list[tuple[CircuitInstruction, list[int], list[int]]]
-    global_phase: float
+    global_phase: ParameterExpression | float
 
 
 @dataclass(slots=True)
@@ -172,7 +175,7 @@ class _Opening:
         elif isinstance(operation, BoxOp):
             yield _body(operation.blocks[0])
         elif isinstance(operation, GlobalPhaseGate):
-            yield _Body([], float(step.params[0]))
+            yield _Body([], step.params[0])
         elif not self.unique_names:
             yield _body(_definition(operation))
         else:
@@ -191,6 +194,11 @@ class _Opening:
                 f"a gate definition with the control flow {step.name!r} in it is not supported"
             )
         operation = step.operation
+        if isinstance(operation, ForLoopOp) and _uses(operation.blocks[0], operation.params[1]):
+            raise CircuitError(
+                f"the loop over {operation.params[1].name} has no value for it: it may be left early",
+                hint="leave out break and continue, or write the loop out",
+            )
         return step.replace(
             operation=operation.replace_blocks([self.circuit(block) for block in operation.blocks]),
             qubits=qubits,
@@ -223,6 +231,15 @@ def _jumps(block: QuantumCircuit) -> bool:
     return any(
         step.name in ("break_loop", "continue_loop")
         or (step.is_control_flow() and any(_jumps(inner) for inner in step.operation.blocks))
+        for step in block.data
+    )
+
+
+def _uses(block: QuantumCircuit, parameter: Parameter | None) -> bool:
+    """In an angle: the importer of OpenQASM 3 has every loop's variable in its global phase, times 0."""
+    return any(
+        any(is_free(value) and parameter in value.parameters for value in step.params)
+        or (step.is_control_flow() and any(_uses(inner, parameter) for inner in step.operation.blocks))
         for step in block.data
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from qiskit import ClassicalRegister, QuantumCircuit
@@ -18,15 +19,23 @@ from qvirt.model.circuit import CircuitFacts, CircuitSource, Format
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """``parts`` are the circuit's independent parts, where it is worth running them apart."""
+    """``parts`` are the circuit's independent parts, where it is worth running them apart.
+
+    A circuit with free parameters has none.
+    """
 
     circuit: QuantumCircuit
     facts: CircuitFacts
     parts: tuple[Loaded, ...] = ()
 
 
-def load(source: CircuitSource, limits: ParseLimits = ParseLimits()) -> Loaded:
+def load(
+    source: CircuitSource, limits: ParseLimits = ParseLimits(), parameters: Collection[str] | None = ()
+) -> Loaded:
     """Read a circuit, open its custom gates and measure all qubits if it measures none.
+
+    ``parameters`` names those that are given values later: all that are free in it, and no others;
+    None asks for no names.
 
     Raises CircuitError with the file's name and, where they are known, line and column. Run it only
     where it may die: a hostile file can still cost memory and time within the limits.
@@ -34,6 +43,7 @@ def load(source: CircuitSource, limits: ParseLimits = ParseLimits()) -> Loaded:
     try:
         file_format, circuit = _parse(source.data, limits)
         _check_sizes(circuit, limits)
+        _check_parameters(circuit, parameters)
     except CircuitError as error:
         error.file = error.file or source.name
         error.message = shorten(error.message)
@@ -49,7 +59,7 @@ def load(source: CircuitSource, limits: ParseLimits = ParseLimits()) -> Loaded:
     if added:
         circuit = _measure_all(circuit)
     facts = analyse(circuit, file_format, measured_all_added=added)
-    parts = split(circuit, facts.components)
+    parts = [] if circuit.parameters else split(circuit, facts.components)
     return Loaded(
         circuit, facts, tuple(Loaded(p, analyse(p, file_format, measured_all_added=added)) for p in parts)
     )
@@ -95,6 +105,27 @@ def _check_sizes(circuit: QuantumCircuit, limits: ParseLimits) -> None:
     ):
         if count > limit:
             raise CircuitError(f"the circuit has {count:,} {what}, more than {limit:,}")
+
+
+def _check_parameters(circuit: QuantumCircuit, named: Collection[str] | None) -> None:
+    if named is None:
+        return
+    free = {parameter.name for parameter in circuit.parameters}
+    if named and not free:
+        raise CircuitError(
+            "the circuit has no free parameters to give values to",
+            hint="run it without --params, or declare some: `input float theta;` in OpenQASM 3",
+        )
+    if missing := sorted(free.difference(named)):
+        raise CircuitError(
+            f"the circuit has parameters with no value: {', '.join(missing)}",
+            hint="--params FILE.csv gives values to all: their names in its first line, then one row a set",
+        )
+    if unknown := sorted(set(named) - free):
+        raise CircuitError(
+            f"the circuit has no parameter {', '.join(unknown)}: it has {', '.join(sorted(free))}",
+            hint="the first line of the --params file names the circuit's parameters and no others",
+        )
 
 
 def _measures(circuit: QuantumCircuit) -> bool:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
-    """One line a row; the columns named in ``right`` are flush right."""
-    lines = [[name.upper() for name in header], *rows]
+def columns(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = (), *, upper: bool = True
+) -> str:
+    """One line a row; the columns named in ``right`` are flush right. ``upper``: a header in capitals."""
+    lines = [[name.upper() for name in header] if upper else header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     ends = [name in right for name in header]
     return "\n".join(

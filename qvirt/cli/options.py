@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,6 +51,14 @@ EngineOption = Annotated[
 ]
 MethodOption = Annotated[Method | None, typer.Option(help="Use this simulation method.")]
 PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the amplitudes.")]
+ParamsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--params",
+        metavar="FILE",
+        help="CSV with values of the circuit's free parameters: names in its first line, then one row a set.",
+    ),
+]
 ObservableOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qvirt.model.circuit import CircuitSource
     from qvirt.model.estimate import Plan
     from qvirt.model.run import RunOptions
+    from qvirt.model.sweep import Sweep
     from qvirt.model.vm import VM
 
 
@@ -26,6 +27,7 @@ def plan(
     engine: option.EngineOption = None,
     method: option.MethodOption = None,
     precision: option.PrecisionOption = None,
+    params: option.ParamsOption = None,
     observable: option.ObservableOption = None,
     noise: option.NoiseOption = None,
     probabilities: option.ProbabilitiesOption = False,
@@ -44,6 +46,7 @@ def plan(
     Exit status 3 says that it does not fit.
     """
     from qvirt.cli import session, sources
+    from qvirt.cli.parameters import read_sweep
     from qvirt.cli.requests import Asked
 
     asked = Asked(
@@ -52,8 +55,9 @@ def plan(
     with session.opened_host() as host:
         options = asked.options(host.settings)
         batch = sources.read(circuits)
+        sweep = None if params is None else read_sweep(params)
         with session.target_vm(host, session.Target(vm, runtime, template, cpus)) as machine:
-            show_plans(host, machine, batch, machine.spec.applied_to(options), format, quiet)
+            show_plans(host, machine, batch, machine.spec.applied_to(options), sweep, format, quiet)
 
 
 def show_plans(
@@ -61,6 +65,7 @@ def show_plans(
     vm: VM,
     batch: list[CircuitSource],
     asked: RunOptions,
+    sweep: Sweep | None,
     format: option.OutputFormat,
     quiet: bool,
 ) -> None:
@@ -72,7 +77,7 @@ def show_plans(
     plans: list[tuple[str, Plan]] = []
     failures: list[QvirtError] = []
     for source in batch:
-        order = Order(token_hex(5), OrderKind.PLAN, source, asked)
+        order = Order(token_hex(5), OrderKind.PLAN, source, asked, sweep=sweep)
         try:
             with ProgressBar(source.name, quiet) as bar:
                 found = host.ask(order, vm, bar).plan

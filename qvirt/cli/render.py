@@ -16,6 +16,7 @@ from rich.table import Table
 from qvirt.cli import output
 from qvirt.cli.columns import csv_text
 from qvirt.cli.options import OutputFormat
+from qvirt.cli.render_sweep import sweep_csv, sweep_text
 from qvirt.errors import from_info
 from qvirt.host.loop import Finished
 from qvirt.model.estimate import Estimate, Plan
@@ -74,8 +75,7 @@ class RunPrinter:
         if self._format is OutputFormat.JSON:
             self._runs.append(_run_document(finished))
         elif finished.result is not None and self._format is OutputFormat.CSV:
-            rows = list(_run_rows(finished.job, finished.result))
-            text = csv_text(RUN_COLUMNS, rows)
+            text = _run_csv(finished.job, finished.result)
             output.result(text if not self._started else text.split("\n", 1)[1])
             self._started = True
         elif finished.result is not None:
@@ -97,6 +97,12 @@ def _run_document(finished: Finished) -> dict[str, Any]:
     }
 
 
+def _run_csv(job: Job, result: Result) -> str:
+    if result.rows is not None:
+        return sweep_csv(job, result.rows)
+    return csv_text(RUN_COLUMNS, _run_rows(job, result))
+
+
 def _run_rows(job: Job, result: Result) -> Iterable[tuple[Any, ...]]:
     place = (job.name, job.id)
     for key, count in _ranked(result.counts):
@@ -114,6 +120,8 @@ def _ranked(values: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _run_text(job: Job, result: Result, top: int | None) -> str:
+    if result.rows is not None:
+        return sweep_text(job, result)
     lines = [
         f"{job.name}: {result.shots:,} shots of {result.num_qubits} qubits by {result.candidate}"
         f" in {show_seconds(result.timings.total)}  (job {job.id}, seed {result.seed})"

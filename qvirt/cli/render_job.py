@@ -52,6 +52,7 @@ def position_text(position: Position | None) -> str:
     pairs = [
         (position.operations_done, position.operations, "operations"),
         (position.shots_done, position.shots, "shots"),
+        (position.rows_done, position.rows, "rows"),
     ]
     return ", ".join(f"{done or 0:,} of {total:,} {what}" for done, total, what in pairs if total is not None)
 
@@ -89,6 +90,8 @@ def job_text(
         if name == "shots" or value != defaults[name]
     }
     lines.append("asked    " + ", ".join(f"{name}={value}" for name, value in asked.items()))
+    if job.sweep is not None:
+        lines.append(f"sweep    parameter sets with sha256 {job.sweep[:16]}…")
     if job.resumes is not None:
         lines.append(f"resumes  {job.resumes}")
     if progress is not None:

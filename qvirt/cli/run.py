@@ -44,6 +44,7 @@ def run(
     engine: option.EngineOption = None,
     method: option.MethodOption = None,
     precision: option.PrecisionOption = None,
+    params: option.ParamsOption = None,
     observable: option.ObservableOption = None,
     noise: option.NoiseOption = None,
     probabilities: option.ProbabilitiesOption = False,
@@ -67,9 +68,9 @@ def run(
     """Run circuits with the right method, within limits; Ctrl-C stops them within a second.
 
     Nothing needs to be set up: a process VM is started, runs the circuits and goes away; --vm names one
-    that there is. Each run is a job whose result stays: see `qvirt job list`. A long one can be saved on
-    its way (--checkpoint-every, `qvirt job checkpoint`) and gone on with later, here or in another VM
-    (--resume).
+    that there is. A circuit with free parameters is run for each row of --params. Each run is a job whose
+    result stays: see `qvirt job list`. A long one can be saved on its way (--checkpoint-every,
+    `qvirt job checkpoint`) and gone on with later, here or in another VM (--resume).
     """
     from qvirt.cli.requests import Asked
     from qvirt.cli.session import Target
@@ -83,28 +84,37 @@ def run(
     view = View(format, quiet, None if every else top, state)
     saving = _saving(checkpoint_every)
     if resume is not None:
-        _check_resumed(circuits, asked, plan)
+        _check_resumed(circuits, asked, plan or params is not None)
         _resume(resume, target, parse_seconds(time) if time else None, view, saving)
     else:
         _check_circuits(circuits or [], state)
-        _run(circuits or [], replace(asked, state=state is not None), target, plan, view, saving)
+        asked = replace(asked, state=state is not None)
+        _run(circuits or [], asked, params, target, plan, view, saving)
 
 
 def _run(
-    circuits: list[str], asked: Asked, target: Target, plan: bool, view: View, saving: Saving | None
+    circuits: list[str],
+    asked: Asked,
+    params: Path | None,
+    target: Target,
+    plan: bool,
+    view: View,
+    saving: Saving | None,
 ) -> None:
     from qvirt.cli import session, sources
+    from qvirt.cli.parameters import read_sweep
     from qvirt.cli.plan import show_plans
 
     with session.opened_host() as host:
         options = asked.options(host.settings)
         batch = sources.read(circuits)
+        sweep = None if params is None else read_sweep(params)
         with session.target_vm(host, target) as machine:
             options = machine.spec.applied_to(options)
             if plan:
-                show_plans(host, machine, batch, options, view.format, view.quiet)
+                show_plans(host, machine, batch, options, sweep, view.format, view.quiet)
             else:
-                jobs = ((host.submit(source, options), source) for source in batch)
+                jobs = ((host.submit(source, options, sweep), source) for source in batch)
                 _run_batch(host, machine, jobs, view, saving)
 
 
@@ -127,9 +137,9 @@ def _saving(every: str | None) -> Saving | None:
     return Saving(parse_seconds(every), output.note) if every else None
 
 
-def _check_resumed(circuits: list[str] | None, asked: Asked, plan: bool) -> None:
+def _check_resumed(circuits: list[str] | None, asked: Asked, more: bool) -> None:
     """The job says what is run; only where, and for how long, is asked anew."""
-    if circuits or plan or any(getattr(asked, name) for name in asked.__slots__ if name != "time_limit"):
+    if circuits or more or any(getattr(asked, name) for name in asked.__slots__ if name != "time_limit"):
         raise UsageError(
             "--resume goes on with what the job was asked: no circuit and no option of its own",
             hint="with it go --vm, --runtime, --template, --cpus, --time-limit and --checkpoint-every",

@@ -22,8 +22,8 @@ from qvirt.model.wire import from_json, to_json
 from qvirt.units import show_bytes
 from qvirt.version import __version__
 
-LARGEST_BODY = 48 << 20
-"""Octets of an order: the largest circuit in base64, and room for its options."""
+LARGEST_BODY = 64 << 20
+"""Octets of an order: the largest circuit in base64, the largest sweep, and room for its options."""
 
 LONGEST_WAIT = 60.0
 

@@ -222,7 +222,7 @@ class Jobs:
         self._next()
 
     def _end(self, entry: Entry, state: JobState, error: QvirtError | None = None) -> None:
-        entry.order = replace(entry.order, source=None)
+        entry.order = replace(entry.order, source=None, sweep=None)
         entry.move(state, error)
         self.ended[state] += 1
         if entry.track.began is not None:
@@ -249,7 +249,8 @@ class Jobs:
 
 
 def _size(order: Order) -> int:
-    return 0 if order.source is None else len(order.source.data)
+    source = 0 if order.source is None else len(order.source.data)
+    return source + (0 if order.sweep is None else order.sweep.octets)
 
 
 class _TimeLimit:

@@ -20,6 +20,7 @@ from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
 from qvirt.model.result import Position, Result
 from qvirt.model.run import Limits, RunOptions
+from qvirt.model.sweep import Sweep
 
 HEADER = struct.Struct(">Q")
 
@@ -34,6 +35,7 @@ class Work(msgspec.Struct, frozen=True):
     calibration: Calibration | None = None
     state_file: str | None = None
     resume: str | None = None
+    sweep: Sweep | None = None
 
 
 class Choose(msgspec.Struct, frozen=True, tag=True):

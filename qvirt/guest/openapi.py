@@ -48,7 +48,7 @@ _ANSWER = Answer(
     )
 )
 _CAPABILITIES = Capabilities(
-    "0.1.0", (EngineInfo("stim", "1.15.0", ("stabilizer",)),), 4 << 30, 2, 64, 48 << 20
+    "0.1.0", (EngineInfo("stim", "1.15.0", ("stabilizer",)),), 4 << 30, 2, 64, 64 << 20
 )
 _QSIM = Candidate("qsim", Method.STATEVECTOR, Precision.SINGLE)
 _HEAD = CheckpointHead(

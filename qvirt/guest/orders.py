@@ -121,6 +121,7 @@ class Orders:
             calibration=_calibration(self._machine.calibration),
             state_file=str(path) if path is not None and options.state else None,
             resume=None if order.resume is None else str(self.checkpoint_file(order.resume, given=True)),
+            sweep=order.sweep,
         )
 
     def _limits(self, order: Order) -> Limits:

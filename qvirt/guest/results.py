@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvirt.errors import StateError
 from qvirt.model.estimate import Candidate
-from qvirt.model.result import Expectation, Result, StateFile, Timings
+from qvirt.model.result import Expectation, Result, Row, StateFile, Timings
+from qvirt.model.sweep import Sweep
 from qvirt.simulators.contract import Outcome
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ def result(
         state=None if outcome.state is None else _keep(outcome.state, state_file),
         warnings=outcome.warnings,
         metadata=dict(outcome.metadata),
+        rows=None if work.sweep is None else _rows(outcome.rows, work.sweep, written),
+    )
+
+
+def _rows(outcomes: Sequence[Outcome], sweep: Sweep, written: Callable[[int], str]) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            dict(zip(sweep.names, values, strict=True)),
+            {written(bits): count for bits, count in outcome.counts.items()},
+            tuple(_plain(mean) for mean in outcome.expectations),
+        )
+        for values, outcome in zip(sweep.rows, outcomes, strict=True)
     )
 
 

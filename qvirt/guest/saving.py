@@ -12,7 +12,8 @@ from qvirt.guest.messages import Work
 from qvirt.model.checkpoint import CheckpointHead, Saved, deciding
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Method, RunOptions
-from qvirt.simulators import checkpoint_file
+from qvirt.simulators import checkpoint_file, sweep
+from qvirt.simulators.checkpoint import of_no_sweep
 from qvirt.simulators.choice import engine_version, prepare
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def save(path: Path, work: Work, running: dict[Candidate, Workload], program: Pr
 
 def prepared(candidate: Candidate, workload: Workload, work: Work) -> Program:
     """The program of a candidate, where ``work`` names a checkpoint as far as that had come."""
+    if workload.sweep is not None:
+        if work.resume is not None:
+            raise of_no_sweep()
+        return sweep.prepare(candidate, workload, work.limits, work.calibration)
     if work.resume is None:
         return prepare(candidate, workload, work.limits, work.calibration)
     with checkpoint_file.opened(Path(work.resume)) as (head, checkpoint):

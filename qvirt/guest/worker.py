@@ -47,6 +47,7 @@ from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
 from qvirt.model.run import Limits, RunOptions
+from qvirt.model.sweep import Sweep
 from qvirt.units import show_bytes
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Worker:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._loaded: tuple[CircuitSource, Loaded] | None = None
+        self._loaded: tuple[CircuitSource, tuple[str, ...], Loaded] | None = None
         self._warm: set[str] = set()
 
     def serve(self) -> None:
@@ -161,20 +162,17 @@ class Worker:
         if isinstance(request, Attempt):
             return self._run(request.work, request.candidates, self._between)
         if isinstance(request, Draw):
-            from qvirt.circuits import draw
+            from qvirt.circuits import draw, load
 
-            return Drawn(draw(self._load(request.source).circuit, request.columns))
+            return Drawn(draw(load(request.source, parameters=None).circuit, request.columns))
         return self._calibrate(request)
 
     def _choose(self, request: Choose) -> Reply:
-        from qvirt.simulators.choice import plan
-
         work = request.work
         started = time.perf_counter()
-        loaded = self._load(work.source)
+        loaded = self._load(work.source, work.sweep)
         parsed = time.perf_counter()
-        parts = [part.facts for part in loaded.parts]
-        chosen = plan(loaded.facts, work.options, work.limits, work.calibration, parts)
+        chosen = _plan(work, loaded)
         only = _only_attempt(chosen) if request.go_on else None
         planned = Planned(chosen, parsed - started, time.perf_counter() - parsed, only is not None)
         if only is None:
@@ -197,7 +195,7 @@ class Worker:
         from qvirt.guest.turns import first_done
         from qvirt.simulators.workload import Workload
 
-        loaded = self._load(work.source)
+        loaded = self._load(work.source, work.sweep)
         for candidate in candidates:
             self._warm_up(candidate.engine)
         confine.reset_peak()
@@ -206,7 +204,7 @@ class Worker:
         for candidate in candidates:
             options = options_for(work.options, candidate)
             parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
-            workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts)
+            workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts, work.sweep)
         candidate, program = first_done(
             {each: partial(prepared, each, workload, work) for each, workload in workloads.items()},
             work.limits.seconds,
@@ -225,13 +223,24 @@ class Worker:
             calibrate(request.limits, lambda fraction: self._channel.send(Progressed(fraction)))
         )
 
-    def _load(self, source: CircuitSource) -> Loaded:
+    def _load(self, source: CircuitSource, sweep: Sweep | None = None) -> Loaded:
         from qvirt.circuits import load
 
-        if self._loaded is None or self._loaded[0] != source:
+        names = sweep.names if sweep else ()
+        if self._loaded is None or self._loaded[:2] != (source, names):
             self._loaded = None
-            self._loaded = (source, load(source))
-        return self._loaded[1]
+            self._loaded = (source, names, load(source, parameters=names))
+        return self._loaded[2]
+
+
+def _plan(work: Work, loaded: Loaded) -> Plan:
+    from qvirt.simulators import choice, sweep
+
+    if work.sweep is not None:
+        rows = len(work.sweep.rows)
+        return sweep.plan(loaded.facts, work.options, work.limits, work.calibration, rows)
+    parts = [part.facts for part in loaded.parts]
+    return choice.plan(loaded.facts, work.options, work.limits, work.calibration, parts)
 
 
 def _unwatched(work: Work, running: dict[Candidate, Workload], program: Program) -> None:

@@ -23,6 +23,7 @@ from qvirt.model.job import Event, Job, JobState
 from qvirt.model.order import Answer, Order, OrderKind, OrderStatus
 from qvirt.model.result import Progress, Result
 from qvirt.model.run import RunOptions
+from qvirt.model.sweep import Sweep
 from qvirt.model.vm import VM, VMSpec
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
@@ -62,10 +63,12 @@ class Host:
 
     # Circuits
 
-    def submit(self, source: CircuitSource, options: RunOptions) -> Job:
+    def submit(self, source: CircuitSource, options: RunOptions, sweep: Sweep | None = None) -> Job:
         """Keep a circuit as a queued job; it is on disk when this returns."""
-        job = Job(token_hex(5), source.name, source.sha256, options, JobState.QUEUED, time.time())
-        self._store.add_job(job, source.data, owner.me())
+        now = time.time()
+        swept = None if sweep is None else sweep.sha256
+        job = Job(token_hex(5), source.name, source.sha256, options, JobState.QUEUED, now, sweep=swept)
+        self._store.add_job(job, source.data, owner.me(), sweep)
         return job
 
     def run(

@@ -87,7 +87,8 @@ def run_job(
             if saving is not None:
                 keep = Keeper(Checkpoints(store, store.paths), guest, job.id, saving.every, saving.tell)
             resume = job.id if job.resumes is not None else None
-            status = drive(guest, Order(job.id, source=source, options=job.options, resume=resume), follow)
+            order = Order(job.id, source=source, options=job.options, resume=resume, sweep=store.sweep(job))
+            status = drive(guest, order, follow)
             if not running:
                 store.change(job.id, JobState.RUNNING, time.time(), lease=lease)
             return _record(store, guest, job, lease, status)

@@ -42,7 +42,8 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 class Job:
     """Times are seconds since the epoch. ``circuit`` is the SHA-256 of the source.
 
-    ``resumes`` is the job that this one goes on with, from its checkpoint.
+    ``resumes`` is the job that this one goes on with, from its checkpoint; ``sweep`` the SHA-256 of its
+    parameter sets, where it has any.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Job:
     vm: str | None = None
     error: ErrorInfo | None = None
     resumes: str | None = None
+    sweep: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

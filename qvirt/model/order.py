@@ -12,6 +12,7 @@ from qvirt.model.estimate import Plan
 from qvirt.model.job import JobState
 from qvirt.model.result import Progress, Result
 from qvirt.model.run import RunOptions
+from qvirt.model.sweep import Sweep
 
 
 class OrderKind(str, Enum):
@@ -26,7 +27,8 @@ class Order:
     """One piece of work for a guest; ``id`` is the job's, so that the same order sent twice is one job.
 
     ``source`` is needed by all kinds but ``calibrate``. ``columns`` is the width of a drawing. ``resume``
-    names a checkpoint that was given to the guest before: the run goes on from there.
+    names a checkpoint that was given to the guest before: the run goes on from there. ``sweep`` has the
+    values of a circuit's free parameters: it is run or planned once for each of its rows.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Order:
     options: RunOptions = field(default_factory=RunOptions)
     columns: int = 100
     resume: str | None = None
+    sweep: Sweep | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,20 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What one set of parameters gave."""
+
+    parameters: dict[str, float]
+    counts: dict[str, int]
+    expectations: tuple[Expectation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """Counts are keyed as Qiskit's: clbit 0 rightmost, registers apart by a space, the last one first."""
+    """Counts are keyed as Qiskit's: clbit 0 rightmost, registers apart by a space, the last one first.
+
+    Where the circuit was run for many sets of parameters, they and the expectations are in ``rows``.
+    """
 
     shots: int
     seed: int
@@ -65,6 +77,7 @@ class Result:
     state: StateFile | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str | int | float] = field(default_factory=dict)
+    rows: tuple[Row, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,8 @@ class Position:
     operations: int | None = None
     shots_done: int | None = None
     shots: int | None = None
+    rows_done: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qvirt.errors import EngineFailed
+from qvirt.errors import EngineFailed, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]
@@ -54,3 +54,9 @@ def fill(chunks: Iterator[bytes | memoryview], *states: Buffer) -> None:
                 raise EngineFailed("a checkpoint does not have the size of the state that it is read into")
             octets[filled : filled + len(chunk)] = chunk
             filled += len(chunk)
+
+
+def of_no_sweep() -> Unsupported:
+    return Unsupported(
+        "a sweep cannot be saved on its way", hint="split the rows into several files: each is a job"
+    )

@@ -39,7 +39,8 @@ class Outcome:
     ``memory`` holds one bit string a shot, in the order of the shots; ``probabilities`` the exact
     chances of the measured bit strings; ``state`` 2**n complex128 amplitudes, little-endian, taken
     before the final measurements. Only what the options asked for is set, counts always.
-    ``metadata`` and ``warnings`` are what the engine has to say of how it came to them.
+    ``metadata`` and ``warnings`` are what the engine has to say of how it came to them. Of a sweep only
+    ``rows`` is set, to one outcome for each set of parameters.
     """
 
     counts: Mapping[int, int]
@@ -49,6 +50,7 @@ class Outcome:
     state: NDArray[np.complex128] | None = None
     metadata: Mapping[str, str | int | float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    rows: tuple[Outcome, ...] = ()
 
 
 class Program(Protocol):
@@ -128,3 +130,19 @@ class LoadsLate(Protocol):
 
     @property
     def load_seconds(self) -> float: ...
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """A simulator that runs a circuit with free parameters for many sets of them, compiled once."""
+
+    def sweeps(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> bool:
+        """Whether it does so here; else each set is a run of its own."""
+
+    def estimate_sweep(
+        self, candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits, rows: int
+    ) -> Estimate:
+        """Of all rows together."""
+
+    def prepare_sweep(self, candidate: Candidate, work: Workload, limits: Limits) -> Program:
+        """``work`` has the parameter sets; its circuit has the parameters."""

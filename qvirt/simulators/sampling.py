@@ -35,9 +35,12 @@ class Readings:
 
     def counts(self) -> dict[int, int]:
         width = self.rows.shape[1]
-        whole_rows = np.ascontiguousarray(self.rows).view(f"V{width}").ravel()
+        # Numbers are sorted several times faster than strings of bytes.
+        kind = f"<u{width}" if width in (1, 2, 4, 8) else f"V{width}"
+        whole_rows = np.ascontiguousarray(self.rows).view(kind).ravel()
         distinct, counts = np.unique(whole_rows, return_counts=True)
-        return dict(zip(_integers(distinct.tobytes(), width), counts.tolist(), strict=True))
+        keys = distinct.tolist() if kind[0] == "<" else _integers(distinct.tobytes(), width)
+        return dict(zip(keys, counts.tolist(), strict=True))
 
     def memory(self) -> tuple[int, ...]:
         return tuple(_integers(self.rows.tobytes(), self.rows.shape[1]))

@@ -10,6 +10,7 @@ from qiskit import QuantumCircuit
 
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.run import RunOptions
+from qvirt.model.sweep import Sweep
 
 
 class TerminalForm(NamedTuple):
@@ -22,13 +23,15 @@ class TerminalForm(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """``options.seed`` is set; ``circuit`` has measurements (of all qubits if the file had none)."""
+    """``options.seed`` is set; ``circuit`` has measurements (of all qubits if the file had none), and free
+    parameters where there is a ``sweep``."""
 
     circuit: QuantumCircuit
     facts: CircuitFacts
     options: RunOptions
     parts: tuple[Workload, ...] = ()
     """Independent parts, each on its own qubits and all of the clbits; empty where there is only one."""
+    sweep: Sweep | None = None
 
     @property
     def seed(self) -> int:

@@ -47,16 +47,20 @@ CREATE TABLE pools (spec TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT
 
 _RESUMES = "ALTER TABLE jobs ADD COLUMN resumes TEXT"
 
-MIGRATIONS = (_FIRST, "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0", _POOLS, _RESUMES)
+_SWEEP = "ALTER TABLE jobs ADD COLUMN sweep TEXT"
+
+_RESTARTS = "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0"
+
+MIGRATIONS = (_FIRST, _RESTARTS, _POOLS, _RESUMES, _SWEEP)
 """Each brings a database from the version of its place in the row to the next."""
 
 VERSION = len(MIGRATIONS)
 
-_JOB = "id, name, circuit, options, state, created, started, ended, vm, error, resumes"
+_JOB = "id, name, circuit, options, state, created, started, ended, vm, error, resumes, sweep"
 _VM = "id, name, spec, state, created, handle, owner, reason, restarts, pool"
 
 # A job is written once, with its first event, in one transaction.
-ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?, ?)"
+ADD_JOB = f"INSERT INTO jobs ({_JOB}, owner) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, ?, ?, ?)"
 ADD_EVENT = "INSERT INTO events (job, time, before, after, reason) VALUES (?, ?, ?, ?, ?)"
 # Jobs are named by a prefix of their id; two rows mean that it is ambiguous.
 FIND_JOBS = f"SELECT {_JOB} FROM jobs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
@@ -79,6 +83,7 @@ STATE_OF_JOB = "SELECT state FROM jobs WHERE id = ?"
 LIST_EVENTS = "SELECT job, time, before, after, reason FROM events WHERE job = ? ORDER BY number"
 REMOVE_JOB = "DELETE FROM jobs WHERE id = ?"
 CIRCUIT_IN_USE = "SELECT 1 FROM jobs WHERE circuit = ? LIMIT 1"
+SWEEP_IN_USE = "SELECT 1 FROM jobs WHERE sweep = ? LIMIT 1"
 
 PUT_VM = f"""INSERT INTO vms ({_VM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE

@@ -13,6 +13,7 @@ from typing import Any
 from qvirt.errors import Conflict, ErrorInfo, NotFound, StateError
 from qvirt.model.job import TRANSITIONS, Event, Job, JobState
 from qvirt.model.run import RunOptions
+from qvirt.model.sweep import Sweep
 from qvirt.model.vm import VM, Handle, VMSpec, VMState, WarmPool
 from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
@@ -50,13 +51,17 @@ class Store:
 
     # Jobs
 
-    def add_job(self, job: Job, source: bytes, owner: str) -> None:
-        """Keep the circuit, then the job with its first event; the job exists once this returns."""
+    def add_job(self, job: Job, source: bytes, owner: str, sweep: Sweep | None = None) -> None:
+        """Keep the circuit and its parameter sets, then the job with its first event; the job exists once
+        this returns."""
         circuit = self.paths.circuit(job.circuit)
         if not circuit.exists():
             write_atomically(circuit, [source])
+        if sweep is not None:
+            write_atomically(self.paths.sweep(sweep.sha256), [to_json(sweep)])
         options = to_json(job.options).decode()
-        row = (job.id, job.name, job.circuit, options, job.state.value, job.created, job.resumes, owner)
+        begun = (job.id, job.name, job.circuit, options, job.state.value, job.created)
+        row = (*begun, job.resumes, job.sweep, owner)
         with self._transaction() as db:
             db.execute(sql.ADD_JOB, row)
             db.execute(sql.ADD_EVENT, (job.id, job.created, None, job.state.value, None))
@@ -69,6 +74,12 @@ class Store:
         if len(rows) > 1:
             raise Conflict(f"more than one job begins with {prefix!r}", hint="give more of the id")
         return _job(rows[0])
+
+    def sweep(self, job: Job) -> Sweep | None:
+        """The parameter sets of a job; None for one that is no sweep."""
+        if job.sweep is None:
+            return None
+        return from_json(self.paths.sweep(job.sweep).read_bytes(), Sweep)
 
     def jobs(self, limit: int) -> list[Job]:
         """The newest first."""
@@ -149,8 +160,11 @@ class Store:
         with self._transaction() as db:
             db.execute(sql.REMOVE_JOB, (job.id,))
             shared = db.execute(sql.CIRCUIT_IN_USE, (job.circuit,)).fetchone()
+            swept = job.sweep and not db.execute(sql.SWEEP_IN_USE, (job.sweep,)).fetchone()
         gone = [self.paths.result(job.id), self.paths.state(job.id), self.paths.checkpoint(job.id)]
-        for path in gone if shared else [*gone, self.paths.circuit(job.circuit)]:
+        gone += [] if shared else [self.paths.circuit(job.circuit)]
+        gone += [self.paths.sweep(job.sweep)] if job.sweep and swept else []
+        for path in gone:
             with state_errors(path):
                 path.unlink(missing_ok=True)
 
@@ -249,7 +263,7 @@ def _hint(error: sqlite3.Error, database: Path) -> str:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, name, circuit, options, state, created, started, ended, vm, error, resumes = row
+    job_id, name, circuit, options, state, created, started, ended, vm, error, resumes, sweep = row
     return Job(
         job_id,
         name,
@@ -262,6 +276,7 @@ def _job(row: tuple[Any, ...]) -> Job:
         vm,
         from_json(error.encode(), ErrorInfo) if error else None,
         resumes,
+        sweep,
     )
 
 

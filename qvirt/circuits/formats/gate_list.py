@@ -6,7 +6,7 @@ import re
 
 import msgspec
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Instruction, Reset
+from qiskit.circuit import CircuitInstruction, Instruction, Parameter, ParameterExpression, Reset
 from qiskit.circuit.library import Barrier
 
 from qvirt.circuits.limits import ParseLimits
@@ -25,15 +25,19 @@ ALIASES = {
     "sqrtx": "sx",
     "m": "measure",
 }
+_NAME = re.compile(r"[^\W\d]\w*(\[\d+\])?")
 _BYTE = re.compile(r" \(byte (\d+)\)")
 
 
 class GateEntry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One gate, measurement, reset or barrier; ``clbits`` only where it measures."""
+    """One gate, measurement, reset or barrier; ``clbits`` only where it measures.
+
+    A string in ``params`` is the name of a free parameter.
+    """
 
     type: str
     qubits: list[int]
-    params: list[float] = []
+    params: list[float | str] = []
     clbits: list[int] = []
 
 
@@ -60,9 +64,10 @@ def load(data: bytes, limits: ParseLimits) -> QuantumCircuit:
     except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(text, error) from None
     circuit = _empty(listed, limits)
+    free: dict[str, Parameter] = {}
     for number, entry in enumerate(listed.gates):
         try:
-            _add(circuit, entry)
+            _add(circuit, entry, free)
         except CircuitError as error:
             error.message = f"gate {number} ({entry.type}): {error.message}"
             raise
@@ -78,11 +83,19 @@ def dump(circuit: QuantumCircuit) -> bytes:
             raise CircuitError(
                 f"a JSON gate list cannot hold the operation {step.name!r}", hint="use OpenQASM 3 or QPY"
             )
-        params = [] if step.name == "barrier" else [float(p) for p in step.params]
+        params = [] if step.name == "barrier" else [_dumped(value) for value in step.params]
         qubits, clbits = ([number[bit] for bit in bits] for bits in (step.qubits, step.clbits))
         entries.append(GateEntry(step.name, qubits, params, clbits))
     listed = GateList(circuit.num_qubits, entries, circuit.num_clbits or None)
     return msgspec.json.format(msgspec.json.encode(listed), indent=1)
+
+
+def _dumped(value: float | ParameterExpression) -> float | str:
+    if isinstance(value, Parameter):
+        return str(value.name)
+    if isinstance(value, ParameterExpression) and value.parameters:
+        raise CircuitError(f"a JSON gate list cannot hold the angle {value}", hint="use OpenQASM 3 or QPY")
+    return float(value)
 
 
 def _empty(listed: GateList, limits: ParseLimits) -> QuantumCircuit:
@@ -97,10 +110,10 @@ def _empty(listed: GateList, limits: ParseLimits) -> QuantumCircuit:
     return QuantumCircuit(listed.num_qubits, clbits, name=listed.name)
 
 
-def _add(circuit: QuantumCircuit, entry: GateEntry) -> None:
+def _add(circuit: QuantumCircuit, entry: GateEntry, free: dict[str, Parameter]) -> None:
     name = entry.type.lower()
     name = ALIASES.get(name, name)
-    operation = _operation(name, entry)
+    operation = _operation(name, entry, free)
     for bits, size, what in (
         (entry.qubits, circuit.num_qubits, "qubit"),
         (entry.clbits, circuit.num_clbits, "classical bit"),
@@ -117,7 +130,7 @@ def _add(circuit: QuantumCircuit, entry: GateEntry) -> None:
         circuit._append(CircuitInstruction(operation, qubits))
 
 
-def _operation(name: str, entry: GateEntry) -> Instruction | None:
+def _operation(name: str, entry: GateEntry, free: dict[str, Parameter]) -> Instruction | None:
     """None for a measurement, which may be of several qubits."""
     if name == "measure":
         _expect(len(entry.clbits) == len(entry.qubits), "needs as many clbits as qubits")
@@ -138,7 +151,15 @@ def _operation(name: str, entry: GateEntry) -> Instruction | None:
         given == wanted,
         f"takes {wanted[0]} params and {wanted[1]} qubits, not {given[0]} and {given[1]}",
     )
-    return gate.make(*entry.params)
+    return gate.make(*(_param(each, free) for each in entry.params))
+
+
+def _param(value: float | str, free: dict[str, Parameter]) -> float | Parameter:
+    if not isinstance(value, str):
+        return value
+    named = _NAME.fullmatch(value) is not None and value != "pi"
+    _expect(named, f"{value!r} is neither a number nor the name of a parameter")
+    return free.setdefault(value, Parameter(value))
 
 
 def _expect(holds: bool, message: str) -> None:

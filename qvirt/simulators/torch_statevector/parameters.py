@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression
 from qiskit.circuit.controlledgate import ControlledGate
+from qiskit.exceptions import QiskitError
 
 from qvirt.errors import Unsupported, UsageError
-from qvirt.model.result import Expectation
-from qvirt.model.run import Limits, Precision, RunOptions
+from qvirt.model.result import Expectation, Position
+from qvirt.model.run import Limits, Precision
+from qvirt.simulators.checkpoint import Checkpoint, of_no_sweep
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.lowering import lower
 from qvirt.simulators.observables import parse_observable
 from qvirt.simulators.sampling import read_indices
-from qvirt.simulators.torch_statevector import cost, sizes
+from qvirt.simulators.torch_statevector import cost
 from qvirt.simulators.torch_statevector.joining import joined
 from qvirt.simulators.torch_statevector.operations import (
     LARGEST_MATRIX,
@@ -37,6 +39,7 @@ from qvirt.simulators.torch_statevector.operations import (
 from qvirt.simulators.torch_statevector.plain import PlainUnitary
 from qvirt.simulators.torch_statevector.state import State
 from qvirt.simulators.torch_statevector.unitary import Traits
+from qvirt.simulators.workload import Workload
 
 Floats = NDArray[np.float64]
 
@@ -50,48 +53,50 @@ _MOST_ANGLES = 3
 
 
 class ParameterSweep:
-    """``values`` is (rows, parameters), in the order of ``circuit.parameters``.
+    """The circuit measures at its end, and ``work.sweep`` has a row for each set.
 
-    The circuit measures at its end. Row r draws its shots from the seed and r, so that they do not depend on
-    how many rows fit at a time.
+    Row r draws its shots from the seed and r, so that they do not depend on how many rows fit at a time.
     """
 
-    def __init__(
-        self,
-        circuit: QuantumCircuit,
-        values: Floats,
-        options: RunOptions,
-        limits: Limits,
-        precision: Precision = Precision.DOUBLE,
-        device: str = "cpu",
-    ) -> None:
+    def __init__(self, work: Workload, limits: Limits, precision: Precision = Precision.DOUBLE) -> None:
+        assert work.sweep is not None  # noqa: S101
+        circuit, options = work.circuit, work.options
+        if cost.is_noisy(options):
+            raise Unsupported("noise on gates cannot be had for many sets of parameters at a time")
         self._circuit = circuit
-        self._values = np.asarray(values, np.float64)
-        if self._values.ndim != 2 or self._values.shape[1] != circuit.num_parameters:
-            raise UsageError(
-                f"the circuit has {circuit.num_parameters} parameters, and a row {self._values.shape[-1]}"
-            )
+        order = [work.sweep.names.index(parameter.name) for parameter in circuit.parameters]
+        self._values = np.asarray(work.sweep.rows, np.float64)[:, order]
         self._options = options
-        self._traits = Traits(device, precision, limits.threads)
+        self._traits = Traits("cpu", precision, limits.threads)
         self._unitary, self._clbit_of = _parted(circuit)
         self._observables = {text: parse_observable(text, circuit.num_qubits) for text in options.observables}
-        self._at_once = rows_at_once(circuit.num_qubits, len(circuit.data), precision, limits, device)
-        self.outcomes: list[Outcome] = []
+        self._at_once = cost.rows_at_once(circuit.num_qubits, len(circuit.data), precision, limits)
+        self._outcomes: list[Outcome] = []
 
     @property
     def fraction(self) -> float:
-        return len(self.outcomes) / len(self._values) if len(self._values) else 1.0
+        return len(self._outcomes) / len(self._values)
+
+    @property
+    def position(self) -> Position:
+        return Position(rows_done=len(self._outcomes), rows=len(self._values))
 
     def advance(self, seconds: float) -> bool:
         """As many rows as fit in memory, at least once."""
         torch.set_num_threads(1)
         end = time.perf_counter() + seconds
-        while len(self.outcomes) < len(self._values):
-            first = len(self.outcomes)
-            self.outcomes += self._rows(first, self._values[first : first + self._at_once])
+        while len(self._outcomes) < len(self._values):
+            first = len(self._outcomes)
+            self._outcomes += self._rows(first, self._values[first : first + self._at_once])
             if time.perf_counter() > end:
                 break
-        return len(self.outcomes) == len(self._values)
+        return len(self._outcomes) == len(self._values)
+
+    def checkpoint(self) -> Checkpoint:
+        raise of_no_sweep()
+
+    def result(self) -> Outcome:
+        return Outcome({}, rows=tuple(self._outcomes))
 
     def _rows(self, first: int, values: Floats) -> list[Outcome]:
         state = State.zero(len(values), self._circuit.num_qubits, self._traits)
@@ -110,23 +115,16 @@ class ParameterSweep:
         found = []
         for row, indices in enumerate(drawn):
             readings = read_indices(indices, places, self._circuit.num_clbits)
-            readings = readings.flipped(places, self._options.noise, self._generator(first + row, 1))
+            if self._options.noise is not None:
+                readings = readings.flipped(places, self._options.noise, self._generator(first + row, 1))
             expectations = tuple(
                 Expectation(text, float(means[text][row]), 0.0) for text in self._options.observables
             )
-            memory = readings.memory() if self._options.per_shot_memory else None
-            found.append(Outcome(readings.counts(), memory, expectations=expectations))
+            found.append(Outcome(readings.counts(), expectations=expectations))
         return found
 
     def _generator(self, row: int, stream: int = 0) -> np.random.Generator:
         return np.random.default_rng([self._options.seed or 0, row, stream])
-
-
-def rows_at_once(num_qubits: int, gates: int, precision: Precision, limits: Limits, device: str) -> int:
-    """With the matrices of gates for each of them, of which joined ones are on up to two qubits."""
-    fixed = cost.BASE_MEMORY + sizes.work_bytes(1 << 20, num_qubits, precision, device)
-    each = sizes.state_bytes(1, num_qubits, precision) + 3 * 16 * 16 * gates + (16 << num_qubits)
-    return max(1, (limits.memory - fixed) // each)
 
 
 def _parted(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[int, int]]:
@@ -168,6 +166,18 @@ def _is_free(step: CircuitInstruction) -> bool:
 
 
 def _angles(value: Any, column: dict[Parameter, Floats], rows: int) -> Floats:
+    try:
+        found = _evaluated(value, column, rows)
+    except (QiskitError, ArithmeticError) as error:
+        raise UsageError(
+            f"the angle {value} cannot be computed for every row of the sweep: {error}"
+        ) from error
+    if not np.isfinite(found).all():
+        raise UsageError(f"the angle {value} is not finite for every row of the sweep")
+    return found
+
+
+def _evaluated(value: Any, column: dict[Parameter, Floats], rows: int) -> Floats:
     if not isinstance(value, ParameterExpression):
         return np.full(rows, float(value))
     if isinstance(value, Parameter):

@@ -91,6 +91,27 @@ class TorchSimulator:
             reason=_reason(candidate, facts, options) + ("" if once else ", for every history of chance"),
         )
 
+    def sweeps(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> bool:
+        return cost.sweeps(candidate, facts, options)
+
+    def estimate_sweep(
+        self, candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits, rows: int
+    ) -> Estimate:
+        load = 0.0 if cost.is_loaded() else self.load_seconds
+        return Estimate(
+            candidate,
+            memory=cost.sweep_memory(candidate, facts, limits, rows),
+            seconds=load + cost.sweep_seconds(facts, options, rows),
+            error=2.0,
+            certain=True,
+            reason=f"compiled once; many dense state vectors of {facts.num_qubits} qubits at a time",
+        )
+
+    def prepare_sweep(self, candidate: Candidate, work: Workload, limits: Limits) -> Program:
+        from qvirt.simulators.torch_statevector.parameters import ParameterSweep
+
+        return ParameterSweep(work, limits, candidate.precision)
+
     def prepare(
         self, candidate: Candidate, work: Workload, limits: Limits, checkpoint: Checkpoint | None = None
     ) -> Program:

@@ -84,7 +84,8 @@ def test_qubits_are_in_the_order_of_their_registers(text: str) -> None:
 
 
 def test_examples() -> None:
-    loaded = {path.name: read(path.read_bytes()) for path in EXAMPLES.glob("*.*") if path.suffix != ".py"}
+    files = {*EXAMPLES.glob("*.qasm"), *EXAMPLES.glob("*.json")} - {EXAMPLES / "ansatz.qasm"}
+    loaded = {path.name: read(path.read_bytes()) for path in files}
     assert {"bell.qasm", "ghz.qasm", "teleport.qasm", "gates.json"} <= loaded.keys()
     assert state(loaded["bell.qasm"].circuit).probabilities_dict() == pytest.approx({"00": 0.5, "11": 0.5})
     assert state(loaded["ghz.qasm"].circuit).probabilities([0, 4]) == pytest.approx([0.5, 0, 0, 0.5])

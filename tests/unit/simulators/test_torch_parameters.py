@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -13,12 +15,19 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from running import agree
 
+from qvirt.circuits import analyse
 from qvirt.errors import Unsupported, UsageError
-from qvirt.model.run import Limits, RunOptions
+from qvirt.model.circuit import Format
+from qvirt.model.estimate import Candidate
+from qvirt.model.run import Limits, Method, Noise, Precision, RunOptions
+from qvirt.model.sweep import Sweep
 from qvirt.simulators.contract import Outcome
+from qvirt.simulators.torch_statevector import cost
 from qvirt.simulators.torch_statevector.parameters import ParameterSweep
+from qvirt.simulators.workload import Workload
 
 OBSERVABLES = ("ZXYI", "0.5*IZZX - 2*ZIII")
+METHODS = (Method.STATEVECTOR, Method.DENSITY_MATRIX)
 LARGE, SMALL = Limits(1 << 30, 1), Limits(1, 1)
 
 
@@ -41,12 +50,20 @@ def ansatz() -> QuantumCircuit:
     return circuit
 
 
-def swept(values: np.ndarray, limits: Limits = LARGE, **options: object) -> list[Outcome]:
+def work(circuit: QuantumCircuit, values: np.ndarray, **options: object) -> Workload:
     asked = RunOptions(**({"shots": 2000, "seed": 3} | options))  # type: ignore[arg-type]
-    sweep = ParameterSweep(ansatz(), values, asked, limits)
+    names = tuple(parameter.name for parameter in circuit.parameters)
+    sweep = Sweep(names, tuple(map(tuple, values.tolist())))
+    return Workload(circuit, analyse(circuit, Format.QPY), asked, sweep=sweep)
+
+
+def swept(values: np.ndarray, limits: Limits = LARGE, **options: object) -> tuple[Outcome, ...]:
+    sweep = ParameterSweep(work(ansatz(), values, **options), limits)
+    done = 0
     while not sweep.advance(0.0):
-        assert 0 < sweep.fraction < 1
-    return sweep.outcomes
+        assert done < sweep.position.rows_done < sweep.position.rows == len(values)
+        done = sweep.position.rows_done
+    return sweep.result().rows
 
 
 def test_every_row_is_as_it_is_alone() -> None:
@@ -72,10 +89,39 @@ def test_shots_do_not_depend_on_how_many_rows_fit() -> None:
 
 
 def test_wrong_sweeps_are_refused() -> None:
-    with pytest.raises(UsageError, match="3 parameters"):
-        swept(np.zeros((4, 2)))
+    with pytest.raises(Unsupported, match="noise"):
+        swept(np.zeros((1, 3)), noise=Noise(depolarizing_1q=0.1))
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     circuit.rx(Parameter("a"), 0)
     with pytest.raises(Unsupported, match="at its end"):
-        ParameterSweep(circuit, np.zeros((1, 1)), RunOptions(), LARGE)
+        ParameterSweep(work(circuit, np.zeros((1, 1))), LARGE)
+
+
+def test_values_go_to_the_parameters_of_their_names() -> None:
+    values = default_rng(6).uniform(-3, 3, (4, 3))
+    asked = work(ansatz(), values)
+    turned = Sweep(asked.sweep.names[::-1], tuple(row[::-1] for row in asked.sweep.rows))
+    sweep = ParameterSweep(replace(asked, sweep=turned), LARGE)
+    assert sweep.advance(1.0)
+    assert sweep.result().rows == swept(values)
+
+
+def test_an_angle_without_a_value_is_refused() -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(1 / Parameter("a"), 0)
+    circuit.measure_all()
+    with pytest.raises(UsageError, match="1/a"):
+        ParameterSweep(work(circuit, np.zeros((1, 1))), LARGE).advance(1.0)
+
+
+def test_many_at_a_time_only_where_that_is_exact_and_faster() -> None:
+    facts = analyse(ansatz(), Format.QPY)
+    double, density = (Candidate("torch", each, Precision.DOUBLE) for each in METHODS)
+    assert cost.sweeps(double, facts, RunOptions())
+    assert cost.sweeps(double, facts, RunOptions(noise=Noise(readout_0to1=0.1)))
+    assert not cost.sweeps(double, facts, RunOptions(noise=Noise(depolarizing_1q=0.1)))
+    assert not cost.sweeps(double, replace(facts, num_qubits=20), RunOptions())
+    assert not cost.sweeps(double, replace(facts, terminal_measurements=False), RunOptions())
+    assert not cost.sweeps(density, facts, RunOptions())
+    assert not cost.sweeps(Candidate("torch", METHODS[0], Precision.HALF), facts, RunOptions())
