@@ -60,7 +60,7 @@ def main() -> None:
             begun = time.perf_counter()
             run()
             taken[name].append(time.perf_counter() - begun)
-    gates = sum(circuit.count_ops().values()) - asked.qubits
+    gates = circuit.size() - asked.qubits
     print(
         f"{asked.rows:,} rows, {asked.qubits} qubits, {gates} gates, {asked.shots:,} shots, {THREADS} threads"
     )
