@@ -132,6 +132,8 @@ def _resume(name: str, target: Target, time_limit: float | None, view: View, sav
         host.checkpoints.to_resume(before)
         if view.state is not None and not before.options.state:
             raise UsageError(f"job {before.id} was not asked for its state", hint="leave out --state")
+        if before.options.start or before.options.keep:
+            _check_stays(target)
         with session.target_vm(host, target) as machine:
             _run_batch(host, machine, [host.resume(before, time_limit)], view, saving)
 
@@ -166,15 +168,20 @@ def _check_circuits(circuits: list[str], state: Path | None) -> None:
 
 
 def _check_states(circuits: list[str], asked: Asked, target: Target) -> None:
-    if (asked.start or asked.keep) and target.vm is None:
-        raise UsageError(
-            "--keep and --from are about the states of a VM that stays",
-            hint="name one with --vm; `qvirt vm create NAME` makes one",
-        )
+    if asked.start or asked.keep:
+        _check_stays(target)
     if asked.keep and (len(circuits) > 1 or Path(circuits[0]).is_dir()):
         raise UsageError("--keep keeps the state of one circuit, and several were named")
     if asked.overwrite and not asked.keep:
         raise UsageError("--force lets --keep replace a state", hint="name it: --keep NAME")
+
+
+def _check_stays(target: Target) -> None:
+    if target.vm is None:
+        raise UsageError(
+            "--keep and --from are about the states of a VM that stays",
+            hint="name one with --vm; `qvirt vm create NAME` makes one",
+        )
 
 
 def _run_batch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from qvirt.model.circuit import CircuitFacts
 from qvirt.model.result import Result
 from qvirt.model.run import Limits, Precision
 from qvirt.model.state import KeptState
+from qvirt.simulators.starting import blocks
 from qvirt.units import show_bytes
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BLOCK = 1 << 16
 LARGEST_ERROR = 1e-6
 """Of the norm of a state that comes from elsewhere."""
 
@@ -55,11 +56,12 @@ def limits(work: Work, facts: CircuitFacts) -> Limits:
     if work.keep is None:
         return work.limits
     size, memory = 16 << facts.num_qubits, work.limits.memory
-    if size >= memory:
+    disk = shutil.disk_usage(Path(work.keep).parent).free
+    if size >= min(memory, disk):
         raise DoesNotFit(
             f"to keep a state of {_qubits(facts.num_qubits)} takes {show_bytes(size)}, and the VM has "
-            f"{show_bytes(memory)} left",
-            hint="remove states that it keeps (`qvirt state rm`), or give it more memory",
+            f"{show_bytes(memory)} of memory and {show_bytes(disk)} for files left",
+            hint="remove states that it keeps (`qvirt state rm`), or use a VM with more room",
         )
     return replace(work.limits, memory=memory - size)
 
@@ -108,7 +110,7 @@ def opened(path: Path) -> NDArray[np.complexfloating]:
 
 
 def _norm(state: NDArray[np.complexfloating]) -> float:
-    parts = (state[start : start + BLOCK].astype(np.complex128) for start in range(0, len(state), BLOCK))
+    parts = (block.astype(np.complex128) for _, block in blocks(state))
     return float(sum(np.vdot(part, part).real for part in parts) ** 0.5)
 
 

@@ -111,8 +111,5 @@ def _keep(state: NDArray[np.complex128], path: str | None) -> StateFile:
         np.save(path, np.asarray(state, dtype="<c16"), allow_pickle=False)
     except OSError as error:
         Path(path).unlink(missing_ok=True)
-        raise StateError(
-            f"the state vector cannot be written: {error.strerror or error}",
-            hint="remove states that the VM keeps (`qvirt state rm`), or make it with more --disk",
-        ) from error
+        raise StateError(f"the state vector cannot be written: {error.strerror or error}") from error
     return StateFile(amplitudes=state.size, bytes=Path(path).stat().st_size)

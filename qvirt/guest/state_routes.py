@@ -27,7 +27,7 @@ def add_to(guarded: APIRouter, pool: Pool, machine: Machine) -> None:
 
     def room() -> int:
         left = memory.left(machine.memory, pool.pids(), pool.expected)
-        return max(0, left - states.octets)
+        return max(0, min(left - states.octets, states.free))
 
     @guarded.get("/v1/states", **openapi.STATES)
     async def listed() -> Response:

@@ -5,6 +5,7 @@ They count as memory of the VM, whatever its directory lies on.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from qvirt.errors import Conflict, NotFound, QvirtError, StateError
@@ -21,6 +22,11 @@ class KeptStates:
     def octets(self) -> int:
         """Of all of them."""
         return sum(state.octets for state in self.all())
+
+    @property
+    def free(self) -> int:
+        """Octets that fit where they are kept."""
+        return shutil.disk_usage(self._folder()).free
 
     def all(self) -> list[KeptState]:
         """By name; of what was not written to its end there is none."""

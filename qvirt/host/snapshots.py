@@ -163,9 +163,9 @@ def _link(source: Path, target: Path) -> None:
 
 
 def load(path: Path) -> Snapshot:
-    """What ``qvirt vm export`` wrote. Raises UsageError for anything else."""
+    """What ``qvirt vm export`` wrote, in which there are no states. Raises UsageError for anything else."""
     try:
-        return _read(path)
+        return replace(_read(path), states=())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 

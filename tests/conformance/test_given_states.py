@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from qvirt.circuits.flatten import flatten
 from qvirt.model.circuit import Format
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, Method, Noise, Precision, RunOptions
+from qvirt.simulators import starting
 from qvirt.simulators.aer import cost
 from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.choice import survey
@@ -214,3 +216,14 @@ def test_what_is_true_of_zeros_alone_is_not_said_of_a_given_state() -> None:
     assert given.components == ((0, 1, 2, 3),)
     assert not given.terminal_measurements and not given.is_clifford
     assert given.collapses == 1
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+def test_a_state_is_read_from_its_file_block_by_block(tmp_path: Path, kind: type) -> None:
+    state = np.arange(64).astype(kind)
+    np.save(tmp_path / "state.npy", state)
+    mapped = np.load(tmp_path / "state.npy", mmap_mode="r")
+    found = list(starting.blocks(mapped, 16))
+    assert [first for first, _ in found] == [0, 16, 32, 48]
+    assert np.array_equal(np.concatenate([block for _, block in found]), state)
+    assert np.array_equal(starting.copied(mapped, np.complex128), state)

@@ -17,15 +17,16 @@ from guests import Guest, circuit, make_vm, rehearsal, running
 from qvirt.errors import Conflict, DoesNotFit, ErrorInfo, NotFound, UsageError
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import JobState
-from qvirt.model.order import Order
+from qvirt.model.order import MachineSize, Order
 from qvirt.model.result import Result
 from qvirt.model.run import Method, Precision, RunOptions
 from qvirt.model.state import KeptState
 from qvirt.model.vm import ImageForm
-from qvirt.model.wire import from_json
+from qvirt.model.wire import from_json, to_json
 from qvirt.paths import Paths
 from qvirt.runtimes.process import ProcessRuntime
 
+MEMORY = 700 << 20
 FIRST = "h q[0]; cx q[0],q[1]; ry(0.7) q[2]; cx q[1],q[2]; t q[2];"
 NEXT = "rx(0.4) q[0]; cx q[2],q[0]; h q[1];"
 
@@ -33,7 +34,7 @@ NEXT = "rx(0.4) q[0]; cx q[2],q[0]; h q[1];"
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     folder = tmp_path_factory.mktemp("guest")
-    spec = make_vm(environment=rehearsal(folder), memory=700 << 20)
+    spec = make_vm(environment=rehearsal(folder), memory=MEMORY)
     with running(ProcessRuntime(Paths(folder / "home")), spec) as found:
         yield found
 
@@ -73,6 +74,10 @@ def _refused(guest: Guest, source: CircuitSource, **options: Any) -> ErrorInfo:
     assert status.state is JobState.FAILED
     assert status.error is not None
     return status.error
+
+
+def _resize(guest: Guest, memory: int) -> None:
+    assert guest.http.put("/v1/machine", content=to_json(MachineSize(memory, 1))).status_code == 200
 
 
 def _put(guest: Guest, name: str, array: np.ndarray, **query: str) -> Any:
@@ -161,15 +166,18 @@ def test_what_is_kept_is_memory_of_the_vm(guest: Guest) -> None:
 
     limit()
     before = limit()
-    state = np.zeros(1 << 22, np.complex128)
-    state[7] = 1
-    assert _put(guest, "large", state).status_code == 200
-    assert before - limit() > 56 << 20
-    full = np.zeros(1 << 26, np.complex64)
-    full[0] = 1
-    refused = _put(guest, "larger", full)
-    assert (refused.status_code, _error(refused).code) == (422, DoesNotFit.code)
-    assert [state.name for state in _states(guest)] == ["large"]
+    _resize(guest, MEMORY - before + (48 << 20))
+    try:
+        state = np.zeros(1 << 21, np.complex128)
+        state[7] = 1
+        assert _put(guest, "large", state).status_code == 200
+        assert limit() < 24 << 20
+        refused = _put(guest, "larger", state)
+        assert (refused.status_code, _error(refused).code) == (422, DoesNotFit.code)
+        assert "MiB that the VM has left" in _error(refused).message
+        assert [state.name for state in _states(guest)] == ["large"]
+    finally:
+        _resize(guest, MEMORY)
 
 
 def test_states_come_in_from_elsewhere(guest: Guest) -> None:
@@ -284,7 +292,8 @@ def test_a_state_moves_from_a_process_to_a_container_and_back(cli: Cli, files: d
         assert back.returncode == 0, back.stderr
         assert _names(cli, "home") == ["phi", "psi"]
         large = cli("run", "-", "--vm", "box", "--keep", "large", stdin=circuit(23).data.decode())
-        assert (large.returncode, "--disk" in large.stderr) == (7, True), large.stderr
+        assert (large.returncode, "takes 128 MiB" in large.stderr) == (3, True), large.stderr
+        assert "for files left" in large.stderr, "a container has little disk"
         assert _names(cli, "box") == ["phi", "psi"]
     finally:
         assert cli("vm", "destroy", "--all").returncode == 0

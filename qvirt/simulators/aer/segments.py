@@ -18,6 +18,7 @@ from qiskit.circuit import CircuitInstruction, Instruction
 
 from qvirt.model.run import Method, Precision
 from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
+from qvirt.simulators.starting import copied
 
 LABEL = "segment"
 
@@ -111,6 +112,6 @@ def setting(method: Method, circuit: QuantumCircuit, state: NDArray[Any]) -> Cir
 def beginning(circuit: QuantumCircuit, start: NDArray[Any], precision: Precision) -> NDArray[Any]:
     """``start`` with the circuit's global phase, which setting a state would undo."""
     kind = np.complex64 if precision is Precision.SINGLE else np.complex128
-    state = np.array(start, kind)
+    state = copied(start, kind)
     state *= kind(np.exp(1j * float(circuit.global_phase)))
     return state

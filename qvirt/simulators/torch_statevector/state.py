@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from qvirt.simulators.starting import blocks
 from qvirt.simulators.torch_statevector import plain, sizes
 from qvirt.simulators.torch_statevector.amplitudes import Amplitudes, format_for
 from qvirt.simulators.torch_statevector.flow import Noisy
@@ -50,8 +51,8 @@ class State:
         """The first row, from amplitudes in Qiskit's order, while no qubit has been moved."""
         kept = self.amplitudes.format
         kind = torch.complex128 if kept.work in (torch.complex128, torch.float64) else torch.complex64
-        for start in self._starts():
-            part = torch.from_numpy(np.array(amplitudes[start : start + self._length])).to(kind)
+        for start, block in blocks(amplitudes, self._length):
+            part = torch.from_numpy(block).to(kind)
             work = part if kept.complex_work else torch.stack((part.real, part.imag))
             index = (slice(start, start + self._length),)
             work = work.to(self.traits.device).unsqueeze(0)

@@ -132,10 +132,12 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
         keeping.inspected(file)
 
 
-def test_what_will_be_kept_is_no_memory_to_run_in() -> None:
+def test_what_will_be_kept_is_no_memory_to_run_in(tmp_path: Path) -> None:
     facts = CircuitFacts.__new__(CircuitFacts)
     object.__setattr__(facts, "num_qubits", 20)
-    work = Work(CircuitSource("x", b""), RunOptions(keep="psi"), Limits(64 << 20, 1), keep="file")
+    work = Work(
+        CircuitSource("x", b""), RunOptions(keep="psi"), Limits(64 << 20, 1), keep=str(tmp_path / "x")
+    )
     assert keeping.limits(work, facts).memory == 48 << 20
     object.__setattr__(facts, "num_qubits", 22)
     with pytest.raises(DoesNotFit) as failure:
