@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,10 @@ from qvirt.errors import QvirtError
 from qvirt.images.catalogue import Catalogue, Image
 from qvirt.model.vm import ImageForm
 from qvirt.paths import Paths, default_home
+from qvirt.runtimes.contract import Runtime
+from qvirt.runtimes.registry import runtime
+
+R = TypeVar("R", bound=Runtime)
 
 _OWN = Paths(default_home())
 """Looked up when this is imported: the tests themselves run with another one."""
@@ -31,6 +36,22 @@ def lend(form: ImageForm, home: Path) -> Paths:
         if not link.exists():
             link.symlink_to(real, target_is_directory=True)
     return Paths(home)
+
+
+def equipped(name: str, home: Path) -> Runtime:
+    """On a state directory that has the image it needs. Skips the test where it is not available."""
+    form = runtime(name, Paths(home)).capabilities().image
+    if form is not None:
+        lend(form, home)
+    return usable(runtime(name, Paths(home)))
+
+
+def usable(found: R) -> R:
+    """The runtime itself. Skips the test where it is not available."""
+    available = found.probe()
+    if not available.available:
+        pytest.skip(f"{found.name}: {available.reason}")
+    return found
 
 
 def copy(form: ImageForm, home: Path) -> Image:

@@ -133,10 +133,10 @@ class Worker:
         from qvirt.simulators.contract import LoadsLate
         from qvirt.simulators.registry import simulators
 
-        engine = simulators().get(name)
-        if engine is None or name in self._warm or isinstance(engine, LoadsLate):
-            return
         self._warm.add(name)
+        engine = simulators().get(name)
+        if engine is None or isinstance(engine, LoadsLate):
+            return
         limits = Limits(memory=64 << 20, threads=int(os.environ.get("OMP_NUM_THREADS", "1")))
         work = Work(CircuitSource("warm-up", WARM_UP), RunOptions(shots=16, seed=1), limits)
         last = self._loaded
@@ -207,8 +207,8 @@ class Worker:
 
         loaded = keeping.begun(self._load(work.source, work.sweep), work)
         work = msgspec.structs.replace(work, limits=keeping.limits(work, loaded.facts))
-        for candidate in candidates:
-            self._warm_up(candidate.engine)
+        for name in {candidate.engine for candidate in candidates} - self._warm:
+            self._warm_up(name)
         confine.reset_peak()
         base = confine.memory_used()
         workloads = {}

@@ -132,10 +132,12 @@ class Snapshots:
 
     def _save_jobs(self, vm: VM, name: str) -> tuple[SavedJob, ...]:
         """What runs in the VM, each where it stands; it goes on running."""
-        running = [job for job, _, _ in self._store.unfinished() if job.vm == vm.id]
+        jobs = (job for job, _, _ in self._store.unfinished() if job.vm == vm.id)
         saved = []
         with Guest(self._vms.endpoint(vm)) as guest:
-            for job in (job for job in running if job.state is JobState.RUNNING):
+            for job in jobs:
+                if job.state is not JobState.RUNNING:
+                    continue
                 try:
                     kept = self._checkpoints.take(guest, job.id)
                 except VMFailed:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import httpx
 import psutil
 import pytest
-from guest_images import lend
+from guest_images import equipped
 from guests import Guest, circuit, make_vm, running, until
 
 from qvirt.errors import QvirtError
@@ -77,13 +77,7 @@ else:
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """One runtime on a state directory of its own, which is empty again when all tests have run."""
     home = tmp_path_factory.mktemp(request.param) / "home"
-    form = runtime(request.param, Paths(home)).capabilities().image
-    if form is not None:
-        lend(form, home)
-    found = runtime(request.param, Paths(home))
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"{request.param}: {available.reason}")
+    found = equipped(request.param, home)
     yield found
     assert dict(found.leftovers()) == {}
     assert not list(Paths(home).vms.glob("*"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_images import lend
+from guest_images import lend, usable
 from guests import make_vm, running
 
 from qvirt.model.vm import ImageForm
@@ -55,10 +55,7 @@ class Seen:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """Of a VM that a folder of the host is shared with."""
     folder = tmp_path_factory.mktemp("bench")
-    runtime = DockerRuntime(lend(ImageForm.DOCKER, folder / "home"))
-    available = runtime.probe()
-    if not available.available:
-        pytest.skip(f"docker: {available.reason}")
+    runtime = usable(DockerRuntime(lend(ImageForm.DOCKER, folder / "home")))
     (folder / "data").mkdir()
     vm = make_vm("docker", memory=MEMORY, volumes=(f"{folder / 'data'}:/data",))
     with running(runtime, vm) as guest:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guest_images import usable
 from guests import ENGINES, Guest, make_vm, rehearsal, running, until
 
 from qvirt.errors import Conflict, NotFound, Unavailable, UsageError, VMFailed
@@ -34,11 +35,7 @@ DISK = 16 << 20
 def _runtime(home: Path) -> DockerRuntime:
     home.mkdir(parents=True)
     (home / "images").symlink_to(IMAGES)
-    found = DockerRuntime(Paths(home))
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"docker: {available.reason}")
-    return found
+    return usable(DockerRuntime(Paths(home)))
 
 
 @pytest.fixture

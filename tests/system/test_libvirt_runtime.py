@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from guest_images import lend
+from guest_images import lend, usable
 from guests import Guest, circuit, make_vm, running, until
 
 from qvirt.errors import Conflict, NotFound, VMFailed
@@ -37,11 +37,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 @pytest.fixture(scope="module")
 def runtime(paths: Paths) -> LibvirtRuntime:
-    found = LibvirtRuntime(paths)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"libvirt: {available.reason}")
-    return found
+    return usable(LibvirtRuntime(paths))
 
 
 def libvirt_vm(**spec: Any) -> VM:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from guest_images import lend
+from guest_images import lend, usable
 from guests import make_vm, running, until
 
 from qvirt.model.vm import ImageForm
@@ -30,11 +30,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 def runtime(paths: Paths) -> QemuRuntime:
-    found = QemuRuntime(paths)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"qemu: {available.reason}")
-    return found
+    return usable(QemuRuntime(paths))
 
 
 def test_the_process_has_no_privileges_and_says_so(runtime: QemuRuntime) -> None:

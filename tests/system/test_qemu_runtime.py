@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from guest_images import lend
+from guest_images import lend, usable
 from guests import PATIENCE, Guest, circuit, make_vm, running, until
 
 from qvirt.errors import Conflict, NotFound, VMFailed
@@ -45,11 +45,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 def runtime(paths: Paths) -> QemuRuntime:
-    found = QemuRuntime(paths)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"qemu: {available.reason}")
-    return found
+    return usable(QemuRuntime(paths))
 
 
 def qemu_vm(**spec: Any) -> VM:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 from command_line import BELL, Cli, eventually
-from guest_images import lend
+from guest_images import equipped
 
 from qvirt.paths import Paths
-from qvirt.runtimes.contract import Runtime
 from qvirt.runtimes.registry import runtime
 
 
@@ -35,18 +34,6 @@ def vms(cli: Cli) -> dict[str, dict]:
 
 def pid_of(cli: Cli, name: str) -> int:
     return int(cli.json("vm", "inspect", name)["pid"])
-
-
-def _equip(cli: Cli, name: str) -> Runtime:
-    """With the image that the runtime needs. Skips the test where it is not available."""
-    found = runtime(name, Paths(cli.home))
-    form = found.capabilities().image
-    if form is not None:
-        lend(form, cli.home)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"{name}: {available.reason}")
-    return found
 
 
 def counts(cli: Cli, bell: Path, *more: object) -> dict[str, int]:
@@ -85,7 +72,7 @@ def test_a_life(cli: Cli, bell: Path) -> None:
 @pytest.mark.parametrize("name", ["docker", "qemu", "libvirt"])
 def test_the_same_life_on_every_engine(cli: Cli, bell: Path, name: str) -> None:
     """From the command line alone; the limits and powers are the conformance suite's matter."""
-    found = _equip(cli, name)
+    found = equipped(name, cli.home)
     made = cli("vm", "create", "lab", "--runtime", name, "--memory", "700m")
     assert (made.returncode, made.stdout) == (0, "lab\n"), made.stderr
     assert vms(cli)["lab"]["state"] == "running"
@@ -169,7 +156,7 @@ def test_time_to_live_and_rest(cli: Cli) -> None:
 
 @pytest.mark.parametrize("name", ["process", "docker", "qemu", "libvirt"])
 def test_two_creates_of_one_name_make_one_vm(cli: Cli, name: str) -> None:
-    _equip(cli, name)
+    equipped(name, cli.home)
     command = ("vm", "create", "lab", "--runtime", name, "--memory", "700m", "--cold", "--no-wait")
     both = [cli.start(*command) for _ in range(2)]
     outcomes = [(process.communicate(), process.returncode) for process in both]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Cli, eventually
-from guest_images import copy, lend
+from guest_images import copy, equipped, usable
 
 from qvirt.model.vm import ImageForm
 from qvirt.paths import Paths
@@ -30,14 +30,7 @@ def cli(cli: Cli) -> Iterator[Cli]:
 @pytest.fixture(params=["process", "docker"])
 def name(request: pytest.FixtureRequest, cli: Cli) -> str:
     """Of a runtime that keeps VMs warm."""
-    found = runtime(request.param, Paths(cli.home))
-    form = found.capabilities().image
-    if form is not None:
-        lend(form, cli.home)
-    available = found.probe()
-    if not available.available:
-        pytest.skip(f"{request.param}: {available.reason}")
-    return str(request.param)
+    return equipped(request.param, cli.home).name
 
 
 def waiting(cli: Cli) -> list[str]:
@@ -189,10 +182,8 @@ def test_wrong_use(cli: Cli) -> None:
 
 
 def test_an_image_that_goes_takes_warm_vms_with_it(cli: Cli) -> None:
-    found = runtime("docker", Paths(cli.home))
     image = copy(ImageForm.DOCKER, cli.home)
-    if not found.probe().available:
-        pytest.skip(f"docker: {found.probe().reason}")
+    found = usable(runtime("docker", Paths(cli.home)))
     keep(cli, 1, "--runtime", "docker")
     # Other tests use what the engine itself has of the image.
     cli.environment["DOCKER_HOST"] = f"unix://{cli.home}/nobody"
@@ -208,9 +199,7 @@ def stages(errors: str) -> list[str]:
 
 def test_a_memory_template_is_told_when_it_is_made_and_goes_with_its_image(cli: Cli, bell: Path) -> None:
     image = copy(ImageForm.QEMU, cli.home)
-    found = runtime("qemu", Paths(cli.home))
-    if not found.probe().available:
-        pytest.skip(f"qemu: {found.probe().reason}")
+    usable(runtime("qemu", Paths(cli.home)))
     create = ("vm", "create", "--runtime", "qemu", "--memory", "640m")
     first = cli(*create, "first")
     assert first.returncode == 0, first.stderr
