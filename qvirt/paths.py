@@ -97,6 +97,13 @@ class Paths:
         """Where a job stood that ran in the VM when the snapshot was taken."""
         return self.snapshots(vm_id) / f"{name}.{job_id}.qvc"
 
+    def snapshot_states(self, vm_id: str, name: str) -> Path:
+        """What the VM kept between jobs when the snapshot was taken."""
+        return self.snapshots(vm_id) / f"{name}.states"
+
+    def snapshot_state(self, vm_id: str, name: str, state: str) -> Path:
+        return self.snapshot_states(vm_id, name) / f"{state}.npy"
+
     def vm_lock(self, vm_id: str) -> Path:
         """Held by the one process that changes the VM."""
         return self.home / "locks" / vm_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction
@@ -29,6 +30,18 @@ def analyse(
     walk = _Walk(circuit)
     walk.circuit(circuit, range(circuit.num_qubits), range(circuit.num_clbits))
     return walk.facts(circuit, file_format, measured_all_added)
+
+
+def of_any_state(facts: CircuitFacts) -> CircuitFacts:
+    """What still holds where the circuit begins in a state that is given, in which no qubit is known."""
+    return replace(
+        facts,
+        clifford_gates=0,
+        components=(tuple(range(facts.num_qubits)),),
+        bond_bits=facts.num_qubits / 2,
+        terminal_measurements=facts.terminal_measurements and not facts.resets,
+        collapses=facts.collapses + facts.resets,
+    )
 
 
 class _Walk:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qvirt.cli import doctor, draw, image, job, output, plan, probe, run, template, version, vm
+from qvirt.cli import doctor, draw, image, job, output, plan, probe, run, state, template, version, vm
 from qvirt.cli.bench import bench
 from qvirt.errors import Cancelled, QvirtError, UsageError
 
@@ -37,6 +37,7 @@ app.command()(bench)
 app.command()(draw.draw)
 app.add_typer(job.app, name="job")
 app.add_typer(vm.app, name="vm")
+app.add_typer(state.app, name="state")
 app.add_typer(template.app, name="template")
 app.add_typer(image.app, name="image")
 app.command()(version.version)

@@ -134,6 +134,8 @@ def _run_text(job: Job, result: Result, top: int | None) -> str:
     for found in result.expectations:
         error = f" ± {found.standard_error:.2g}" if found.standard_error else ""
         lines.append(f"<{found.observable}> = {found.value:+.6f}{error}")
+    if (kept := result.kept) is not None:
+        lines.append(f"kept as {kept.name}: {kept.num_qubits} qubits, {show_bytes(kept.octets)}")
     if result.memory is not None:
         lines.append(f"the bits of each shot: `qvirt job result {job.id} --format csv` or json")
     return "\n".join(lines)

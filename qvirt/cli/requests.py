@@ -34,6 +34,9 @@ class Asked:
     memory_limit: str | None
     time_limit: str | None
     state: bool = False
+    start: str | None = None
+    keep: str | None = None
+    overwrite: bool = False
 
     def options(self, settings: Settings) -> RunOptions:
         """Checked, and with the user's settings where nothing was typed. Raises UsageError."""
@@ -48,6 +51,9 @@ class Asked:
             per_shot_memory=self.per_shot,
             probabilities=self.probabilities,
             state=self.state,
+            start=self.start,
+            keep=self.keep,
+            overwrite=self.overwrite,
             memory_limit=parse_bytes(self.memory_limit) if self.memory_limit else settings.memory,
             time_limit=parse_seconds(self.time_limit) if self.time_limit else settings.time_limit,
         )

@@ -50,6 +50,9 @@ def run(
     probabilities: option.ProbabilitiesOption = False,
     per_shot: option.PerShotOption = False,
     state: run_options.StateOption = None,
+    start: run_options.FromOption = None,
+    keep: run_options.KeepOption = None,
+    force: run_options.ForceOption = False,
     memory: option.MemoryOption = None,
     time: option.TimeOption = None,
     cpus: option.CpusOption = None,
@@ -70,7 +73,8 @@ def run(
     Nothing needs to be set up: a process VM is started, runs the circuits and goes away; --vm names one
     that there is. A circuit with free parameters is run for each row of --params. Each run is a job whose
     result stays: see `qvirt job list`. A long one can be saved on its way (--checkpoint-every,
-    `qvirt job checkpoint`) and gone on with later, here or in another VM (--resume).
+    `qvirt job checkpoint`) and gone on with later, here or in another VM (--resume). A VM can keep the
+    state that a circuit ends in (--keep), and begin another in it (--from).
     """
     from qvirt.cli.requests import Asked
     from qvirt.cli.session import Target
@@ -80,6 +84,7 @@ def run(
     asked = Asked(
         shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
     )
+    asked = replace(asked, start=start, keep=keep, overwrite=force)
     target = Target(vm, runtime, template, cpus)
     view = View(format, quiet, None if every else top, state)
     saving = _saving(checkpoint_every)
@@ -88,6 +93,7 @@ def run(
         _resume(resume, target, parse_seconds(time) if time else None, view, saving)
     else:
         _check_circuits(circuits or [], state)
+        _check_states(circuits or [], asked, target)
         asked = replace(asked, state=state is not None)
         _run(circuits or [], asked, params, target, plan, view, saving)
 
@@ -126,6 +132,8 @@ def _resume(name: str, target: Target, time_limit: float | None, view: View, sav
         host.checkpoints.to_resume(before)
         if view.state is not None and not before.options.state:
             raise UsageError(f"job {before.id} was not asked for its state", hint="leave out --state")
+        if before.options.start or before.options.keep:
+            _check_stays(target)
         with session.target_vm(host, target) as machine:
             _run_batch(host, machine, [host.resume(before, time_limit)], view, saving)
 
@@ -157,6 +165,23 @@ def _check_circuits(circuits: list[str], state: Path | None) -> None:
         raise UsageError("--state takes the state of one circuit, and several were named")
     if not state.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {state.parent} for the state file")
+
+
+def _check_states(circuits: list[str], asked: Asked, target: Target) -> None:
+    if asked.start or asked.keep:
+        _check_stays(target)
+    if asked.keep and (len(circuits) > 1 or Path(circuits[0]).is_dir()):
+        raise UsageError("--keep keeps the state of one circuit, and several were named")
+    if asked.overwrite and not asked.keep:
+        raise UsageError("--force lets --keep replace a state", hint="name it: --keep NAME")
+
+
+def _check_stays(target: Target) -> None:
+    if target.vm is None:
+        raise UsageError(
+            "--keep and --from are about the states of a VM that stays",
+            hint="name one with --vm; `qvirt vm create NAME` makes one",
+        )
 
 
 def _run_batch(

@@ -16,6 +16,15 @@ StateOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the state before the last measurements as .npy."),
 ]
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="NAME", help="Begin in this state that the VM keeps: see `qvirt state`."),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Have the VM keep the state before the last measurements."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Let --keep replace a state of that name.")]
 ResumeOption = Annotated[
     str | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from qvirt.cli import options as option
 from qvirt.cli import output, vm_options
 from qvirt.cli.stages import stages
 from qvirt.errors import StateError, UsageError
+from qvirt.model.vm import VMState
 from qvirt.units import parse_seconds, show_bytes
 
 if TYPE_CHECKING:
@@ -118,12 +120,16 @@ def clone(
     runtime: option.RuntimeOption = None,
     timeout: vm_options.TimeoutOption = "120s",
 ) -> None:
-    """Make another VM like one that there is, on the same runtime or another."""
+    """Make another VM like one that there is, on the same runtime or another; with the states that it
+    keeps, where it runs."""
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
-        present = _present(host.vms.find(vm))
-    _make(present, name, runtime, timeout)
+        found = host.vms.find(vm)
+    _make(_present(found), name, runtime, timeout)
+    with opened_host() as host:
+        if found.state is VMState.RUNNING:
+            host.states.copy(found, host.vms.find(name))
 
 
 def export(
@@ -133,13 +139,15 @@ def export(
         str | None, typer.Option("--snapshot", metavar="NAME", help="Of a snapshot, not of now.")
     ] = None,
 ) -> None:
-    """Write what makes a VM to a file, for `qvirt vm import` here or elsewhere."""
+    """Write what makes a VM to a file, for `qvirt vm import` here or elsewhere; states that it keeps are
+    not in it (`qvirt state export`)."""
     from qvirt.cli.session import opened_host
     from qvirt.model.wire import to_json
 
     with opened_host() as host:
         found = host.vms.find(vm)
         chosen = host.snapshots.find(found, snapshot) if snapshot else _present(found)
+        chosen = replace(chosen, states=())
     text = to_json(chosen, indent=2).decode() + "\n"
     if str(file) == "-":
         output.result(text)

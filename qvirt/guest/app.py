@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from qvirt.errors import ErrorInfo, NotFound, QvirtError, UsageError
-from qvirt.guest import openapi
+from qvirt.guest import openapi, state_routes
 from qvirt.guest.identity import Access, take
 from qvirt.guest.jobs import MAX_QUEUED, Jobs
 from qvirt.guest.lifetime import Lifetime
@@ -79,6 +79,7 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str, lifetime: L
         return _json(openapi.document(app))
 
     _order_routes(guarded, jobs)
+    state_routes.add_to(guarded, pool, machine)
     app.include_router(guarded)
     app.add_exception_handler(QvirtError, _failed)
     app.add_exception_handler(StarletteHTTPException, _refused)

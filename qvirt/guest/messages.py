@@ -19,15 +19,23 @@ from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
 from qvirt.model.result import Position, Result
-from qvirt.model.run import Limits, RunOptions
+from qvirt.model.run import Limits, Precision, RunOptions
+from qvirt.model.state import KeptState
 from qvirt.model.sweep import Sweep
 
 HEADER = struct.Struct(">Q")
 
 
+class Start(msgspec.Struct, frozen=True):
+    """A kept state, and the file of its amplitudes."""
+
+    state: KeptState
+    path: str
+
+
 class Work(msgspec.Struct, frozen=True):
     """A circuit with all that a worker needs to know; the seed in ``options`` is set. ``resume`` is the file
-    of the checkpoint to go on from."""
+    of the checkpoint to go on from, ``keep`` where a state that is to be kept is written."""
 
     source: CircuitSource
     options: RunOptions
@@ -36,6 +44,8 @@ class Work(msgspec.Struct, frozen=True):
     state_file: str | None = None
     resume: str | None = None
     sweep: Sweep | None = None
+    start: Start | None = None
+    keep: str | None = None
 
 
 class Choose(msgspec.Struct, frozen=True, tag=True):
@@ -59,6 +69,13 @@ class Draw(msgspec.Struct, frozen=True, tag=True):
 
 
 class Calibrate(msgspec.Struct, frozen=True, tag=True):
+    limits: Limits
+
+
+class Inspect(msgspec.Struct, frozen=True, tag=True):
+    """Say what state the file holds that somebody has given the VM."""
+
+    path: str
     limits: Limits
 
 
@@ -106,6 +123,14 @@ class Calibrated(msgspec.Struct, frozen=True, tag=True):
     calibration: Calibration
 
 
+class Inspected(msgspec.Struct, frozen=True, tag=True):
+    """A state by which a circuit can begin."""
+
+    num_qubits: int
+    precision: Precision
+    norm: float
+
+
 class Kept(msgspec.Struct, frozen=True, tag=True):
     """The answer to Save."""
 
@@ -122,8 +147,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-Request: TypeAlias = Choose | Attempt | Draw | Calibrate | Save
-Reply: TypeAlias = Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Failed | Kept | Unsaved
+Request: TypeAlias = Choose | Attempt | Draw | Calibrate | Inspect | Save
+Reply: TypeAlias = (
+    Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Inspected | Failed | Kept | Unsaved
+)
 
 M = TypeVar("M")
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

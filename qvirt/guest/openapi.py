@@ -23,6 +23,7 @@ from qvirt.model.order import (
 )
 from qvirt.model.result import AttemptRecord, Position, Progress, Result, Timings
 from qvirt.model.run import Method, Precision, RunOptions
+from qvirt.model.state import KeptState
 from qvirt.model.wire import schema, to_plain
 
 _BELL = b"OPENQASM 2.0;\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0], q[1];\nmeasure q -> c;\n"
@@ -61,11 +62,12 @@ _HEAD = CheckpointHead(
     _POSITION,
 )
 _SAVED = Saved(8 << 20, 0.02, _HEAD)
+_KEPT = KeptState("psi", 2, Precision.DOUBLE, 1.0, 1.8e9, 192, "9f86d081884c7d65")
 _SIZE = MachineSize(8 << 30, 4)
 _IDENTITY = Identity("the token from now on", 1_800_000_000.0, b"32 octets of chance", "lab")
 _ERROR = {"error": NotFound("there is no order 'x' in this VM").info()}
 
-_NOUNS = (Order, OrderStatus, Answer, Saved, Capabilities, MachineSize, Identity, ErrorInfo)
+_NOUNS = (Order, OrderStatus, Answer, Saved, KeptState, Capabilities, MachineSize, Identity, ErrorInfo)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -82,8 +84,10 @@ def document(app: FastAPI) -> dict[str, Any]:
     return found
 
 
-def _content(kind: type, example: object) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{kind.__name__}"}
+def _content(kind: type, example: object, *, many: bool = False) -> dict[str, Any]:
+    reference: dict[str, Any] = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    if many:
+        reference = {"type": "array", "items": reference}
     return {"application/json": {"schema": reference, "example": to_plain(example)}}
 
 
@@ -166,4 +170,17 @@ STATE = _route(
     _OCTETS,
     errors=_UNKNOWN,
 )
+STATES = _route("The states that the VM keeps between jobs.", _content(KeptState, [_KEPT], many=True))
+_NO_STATE = {404: "The VM keeps no such state."}
+KEPT_STATE = _route("A kept state as an .npy file.", _OCTETS, errors=_NO_STATE)
+GIVE_STATE = _route(
+    "Keep a state: one row of complex numbers of norm 1, as an .npy file without pickles.",
+    _content(KeptState, _KEPT),
+    body=_OCTETS,
+    errors={
+        409: "The VM keeps one of this name, and `overwrite` is not given.",
+        422: "It is no state, or larger than what the VM has left.",
+    },
+)
+REMOVE_STATE = _route("Keep a state no longer.", {}, status=204, errors=_NO_STATE)
 METRICS = _route("Counters for Prometheus.", {"text/plain": {"schema": {"type": "string"}}})

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from qvirt.errors import Conflict, QvirtError, StateError, UsageError
 from qvirt.guest import memory
-from qvirt.guest.messages import Calibrate, Calibrated, Choose, Draw, Drawn, Work, expect
+from qvirt.guest.messages import Calibrate, Calibrated, Choose, Draw, Drawn, Start, Work, expect
 from qvirt.guest.race import Race, plan_of
+from qvirt.guest.states import KeptStates
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
 from qvirt.model.calibration import Calibration
@@ -46,6 +47,7 @@ class Orders:
         self._machine = machine
         self._pool = pool
         self._race: Race | None = None
+        self._states = KeptStates(machine.directory)
 
     async def carry_out(self, order: Order, track: Track, begin: Callable[[], None]) -> Answer:
         """Cancelling it ends every process at work on the order. ``begin``: see Race."""
@@ -69,11 +71,24 @@ class Orders:
     async def _run(self, order: Order, track: Track, begin: Callable[[], None]) -> Result:
         if order.resume is not None:
             order, track.resumed_at = self._resumed(order, self.checkpoint_file(order.resume, given=True))
+        options = order.options
+        if options.keep is not None:
+            self._states.require_free(options.keep, overwrite=options.overwrite)
         self._race = Race(self._pool, self._work(order), track, begin)
         try:
-            return await self._race.run()
+            return self._kept(order, await self._race.run())
         finally:
             self._race = None
+            if options.keep is not None:
+                self._states.place(order.id).unlink(missing_ok=True)
+
+    def _kept(self, order: Order, result: Result) -> Result:
+        """Its state takes its name among those of the VM, and goes out only where that was asked for too."""
+        if result.kept is None:
+            return result
+        self._states.require_free(result.kept.name, overwrite=order.options.overwrite)
+        self._states.take(result.kept, self._states.place(order.id))
+        return result if order.options.state else replace(result, state=None)
 
     async def save(self, order: Order) -> Saved:
         """Write a checkpoint of the order that is being carried out. Raises Conflict where it is no run."""
@@ -114,19 +129,28 @@ class Orders:
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(SEEDS))
         path = self.state_file(order.id)
+        start = None
+        if options.start is not None:
+            start = Start(self._states.find(options.start), str(self._states.file(options.start)))
+        keep = None if options.keep is None else str(self._states.place(order.id))
         return Work(
             source=_source(order),
-            options=options,
+            # What is to be kept must be given by the engine.
+            options=replace(options, state=options.state or keep is not None),
             limits=self._limits(order),
             calibration=_calibration(self._machine.calibration),
             state_file=str(path) if path is not None and options.state else None,
             resume=None if order.resume is None else str(self.checkpoint_file(order.resume, given=True)),
             sweep=order.sweep,
+            start=start,
+            keep=keep,
         )
 
     def _limits(self, order: Order) -> Limits:
-        """What the VM has left beside its own processes, or less where the order asks for less."""
+        """What the VM has left beside its own processes and the states that it keeps, or less where the
+        order asks for less."""
         left = memory.left(self._machine.memory, self._pool.pids(), self._pool.expected)
+        left = max(0, left - self._states.octets)
         amount = min(left, order.options.memory_limit or left)
         return Limits(amount, self._machine.cpus, slowdown=self._machine.slowdown)
 

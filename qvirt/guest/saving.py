@@ -59,11 +59,15 @@ def prepared(candidate: Candidate, workload: Workload, work: Work) -> Program:
 
 
 def _head(work: Work, candidate: Candidate, program: Program | None = None) -> CheckpointHead:
+    options = deciding(options_for(work.options, candidate))
+    if work.start is not None:
+        # The name may be another state's by the time the run goes on.
+        options = replace(options, start=f"{work.start.state.name}-{work.start.state.created:.6f}")
     return CheckpointHead(
         candidate,
         engine_version(candidate) or "",
         work.source.sha256,
-        deciding(options_for(work.options, candidate)),
+        options,
         time.time(),
         program.fraction if program else None,
         program.position if program else None,

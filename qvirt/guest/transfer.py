@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from fastapi.responses import Response, StreamingResponse
 
-from qvirt.errors import StateError
+from qvirt.errors import DoesNotFit, StateError
+from qvirt.units import show_bytes
 
 AT_ONCE = 1 << 20
 
@@ -29,12 +30,21 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
             yield found
 
 
-async def receive(octets: AsyncIterator[bytes], path: Path) -> None:
-    """All of ``octets`` under that name, or nothing."""
+async def receive(
+    octets: AsyncIterator[bytes], path: Path, what: str = "checkpoint", most: int | None = None
+) -> None:
+    """All of ``octets`` under that name, or nothing. Raises DoesNotFit for more than ``most``."""
+    size = 0
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
             async for some in octets:
+                size += len(some)
+                if most is not None and size > most:
+                    raise DoesNotFit(
+                        f"the {what} is larger than the {show_bytes(most)} that the VM has left for it",
+                        hint="remove states that it keeps (`qvirt state rm`), or give it more memory",
+                    )
                 file.write(some)
         # The worker may run as another user than the guest; nobody else comes into the folder.
         part.chmod(0o644)
@@ -42,5 +52,5 @@ async def receive(octets: AsyncIterator[bytes], path: Path) -> None:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise StateError(f"the VM cannot keep the checkpoint: {error.strerror}") from error
+            raise StateError(f"the VM cannot keep the {what}: {error.strerror}") from error
         raise

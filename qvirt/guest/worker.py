@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from qvirt.errors import Conflict, EngineFailed, ErrorInfo, OutOfMemory, QvirtError
 from qvirt.guest import confine, messages
 from qvirt.guest.messages import (
@@ -32,6 +34,7 @@ from qvirt.guest.messages import (
     Draw,
     Drawn,
     Failed,
+    Inspect,
     Kept,
     Planned,
     Progressed,
@@ -156,11 +159,15 @@ class Worker:
         except BaseException as error:  # a panic in Rust is no Exception
             return Failed(_failure(error, _memory(request)))
 
-    def _do(self, request: Choose | Attempt | Draw | Calibrate) -> Reply:
+    def _do(self, request: Choose | Attempt | Draw | Calibrate | Inspect) -> Reply:
         if isinstance(request, Choose):
             return self._choose(request)
         if isinstance(request, Attempt):
             return self._run(request.work, request.candidates, self._between)
+        if isinstance(request, Inspect):
+            from qvirt.guest.keeping import inspected
+
+            return inspected(Path(request.path))
         if isinstance(request, Draw):
             from qvirt.circuits import draw, load
 
@@ -168,11 +175,13 @@ class Worker:
         return self._calibrate(request)
 
     def _choose(self, request: Choose) -> Reply:
+        from qvirt.guest import keeping
+
         work = request.work
         started = time.perf_counter()
-        loaded = self._load(work.source, work.sweep)
+        loaded = keeping.begun(self._load(work.source, work.sweep), work)
         parsed = time.perf_counter()
-        chosen = _plan(work, loaded)
+        chosen = _plan(work, loaded, keeping.limits(work, loaded.facts))
         only = _only_attempt(chosen) if request.go_on else None
         planned = Planned(chosen, parsed - started, time.perf_counter() - parsed, only is not None)
         if only is None:
@@ -190,21 +199,24 @@ class Worker:
             self._channel.send(_saved(request, work, running, program))
 
     def _run(self, work: Work, candidates: tuple[Candidate, ...], between: Between) -> Done:
+        from qvirt.guest import keeping
         from qvirt.guest.results import result
         from qvirt.guest.saving import options_for, prepared
         from qvirt.guest.turns import first_done
         from qvirt.simulators.workload import Workload
 
-        loaded = self._load(work.source, work.sweep)
+        loaded = keeping.begun(self._load(work.source, work.sweep), work)
+        work = msgspec.structs.replace(work, limits=keeping.limits(work, loaded.facts))
         for name in {candidate.engine for candidate in candidates} - self._warm:
             self._warm_up(name)
         confine.reset_peak()
         base = confine.memory_used()
         workloads = {}
+        start = keeping.start_of(work)
         for candidate in candidates:
             options = options_for(work.options, candidate)
             parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
-            workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts, work.sweep)
+            workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts, work.sweep, start)
         candidate, program = first_done(
             {each: partial(prepared, each, workload, work) for each, workload in workloads.items()},
             work.limits.seconds,
@@ -212,9 +224,9 @@ class Worker:
         )
         outcome = program.result()
         peak = max(0, confine.peak_memory() - base)
-        return Done(
-            result(outcome, workloads[candidate], candidate, work.limits.threads, peak, work.state_file)
-        )
+        file = work.state_file or work.keep
+        found = result(outcome, workloads[candidate], candidate, work.limits.threads, peak, file)
+        return Done(keeping.kept(found, outcome.state, work))
 
     def _calibrate(self, request: Calibrate) -> Calibrated:
         from qvirt.methods.calibration import calibrate
@@ -233,14 +245,14 @@ class Worker:
         return self._loaded[2]
 
 
-def _plan(work: Work, loaded: Loaded) -> Plan:
+def _plan(work: Work, loaded: Loaded, limits: Limits) -> Plan:
     from qvirt.simulators import choice, sweep
 
     if work.sweep is not None:
         rows = len(work.sweep.rows)
-        return sweep.plan(loaded.facts, work.options, work.limits, work.calibration, rows)
+        return sweep.plan(loaded.facts, work.options, limits, work.calibration, rows)
     parts = [part.facts for part in loaded.parts]
-    return choice.plan(loaded.facts, work.options, work.limits, work.calibration, parts)
+    return choice.plan(loaded.facts, work.options, limits, work.calibration, parts)
 
 
 def _unwatched(work: Work, running: dict[Candidate, Workload], program: Program) -> None:
@@ -266,7 +278,7 @@ def _only_attempt(plan: Plan) -> Candidate | None:
     return plan.stages[0].attempts[0].candidate
 
 
-def _memory(request: Choose | Attempt | Draw | Calibrate) -> int:
+def _memory(request: Choose | Attempt | Draw | Calibrate | Inspect) -> int:
     limits = request.work.limits if isinstance(request, (Choose, Attempt)) else request.limits
     return limits.memory
 

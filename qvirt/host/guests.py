@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
 from qvirt.model.checkpoint import Saved
 from qvirt.model.order import Answer, MachineSize, Order, OrderStatus
+from qvirt.model.state import KeptState
 from qvirt.model.vm import Endpoint
 from qvirt.model.wire import from_json, to_json
 
@@ -98,6 +99,32 @@ class Guest:
         with path.open("rb") as file, self._transport_errors():
             octets = iter(partial(file.read, AT_ONCE), b"")
             response = self._http.put(f"/v1/checkpoints/{name}", content=octets, timeout=None)
+        if response.status_code >= 400:
+            raise _error(response.status_code, response.content)
+
+    def states(self) -> list[KeptState]:
+        """Those that the VM keeps between jobs."""
+        return self._call("GET", "/v1/states", list[KeptState])
+
+    def kept_state(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """A kept state, as the octets of an .npy file."""
+        return self._octets(f"/v1/states/{name}")
+
+    def give_state(
+        self, name: str, octets: Iterable[bytes], *, overwrite: bool = False, like: KeptState | None = None
+    ) -> KeptState:
+        """Have a state kept; one that was kept elsewhere is kept as what it was, ``like``."""
+        asked: dict[str, str] = {"overwrite": "true"} if overwrite else {}
+        if like is not None:
+            asked |= {"created": repr(like.created), "precision": like.precision.value}
+            asked |= {"circuit": like.circuit} if like.circuit else {}
+        with self._transport_errors():
+            response = self._http.put(f"/v1/states/{name}", content=octets, params=asked, timeout=None)
+        return _read(response, KeptState)
+
+    def remove_state(self, name: str) -> None:
+        with self._transport_errors():
+            response = self._http.delete(f"/v1/states/{name}")
         if response.status_code >= 400:
             raise _error(response.status_code, response.content)
 

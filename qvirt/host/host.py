@@ -15,6 +15,7 @@ from qvirt.host.checkpoints import Checkpoints
 from qvirt.host.guests import Guest
 from qvirt.host.snapshots import Snapshots
 from qvirt.host.specs import Wanted
+from qvirt.host.states import States
 from qvirt.host.vms import Teller, VMs
 from qvirt.host.warm import WarmPools
 from qvirt.model.checkpoint import KeptCheckpoint
@@ -55,7 +56,8 @@ class Host:
         self.vms = VMs(self._store, paths, lambda name: runtime(name, paths))
         self.checkpoints = Checkpoints(self._store, paths)
         self.warm = WarmPools(self._store, paths, self.vms)
-        self.snapshots = Snapshots(self._store, paths, self.vms, self.checkpoints)
+        self.states = States(self.vms)
+        self.snapshots = Snapshots(self._store, paths, self.vms, self.checkpoints, self.states)
         self._reconcile()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ back, and the job is gone on with as after any other end.
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from qvirt.errors import Conflict, NotFound, QvirtError, UsageError, VMFailed
 from qvirt.host.checkpoints import Checkpoints
 from qvirt.host.guests import Guest
+from qvirt.host.states import States
 from qvirt.host.vms import Teller, VMs
 from qvirt.model.job import Job, JobState
 from qvirt.model.snapshot import NAME, SavedJob, Snapshot
@@ -27,26 +29,34 @@ from qvirt.version import __version__
 
 
 class Snapshots:
-    def __init__(self, store: Store, paths: Paths, vms: VMs, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, store: Store, paths: Paths, vms: VMs, checkpoints: Checkpoints, states: States
+    ) -> None:
         self._store = store
         self._paths = paths
         self._vms = vms
         self._checkpoints = checkpoints
+        self._states = states
 
     def take(self, vm: VM, name: str) -> Snapshot:
-        """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM."""
+        """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM,
+        which alone can be asked for the states that it keeps."""
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} is not a snapshot name", hint="use letters, digits, '.', '_' and '-', up to 63"
             )
         if self._file(vm, name).exists():
             raise Conflict(f"VM {vm.spec.name} has a snapshot {name!r} already", hint="choose another name")
-        jobs = self._save_jobs(vm, name) if vm.state is VMState.RUNNING else ()
+        running = vm.state is VMState.RUNNING
+        states = tuple(self._states.of(vm)) if running else ()
+        for state in states:
+            self._states.write(vm, state.name, self._paths.snapshot_state(vm.id, name, state.name))
+        jobs = self._save_jobs(vm, name) if running else ()
         runtime, handle = self._vms.place(vm)
         engine = isinstance(runtime, Snapshotting) and vm.state in (VMState.RUNNING, VMState.PAUSED)
         if engine and isinstance(runtime, Snapshotting):
             runtime.snapshot(handle, name)
-        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine, jobs)
+        snapshot = Snapshot(name, vm.id, vm.spec, time.time(), __version__, engine, jobs, states)
         write_atomically(self._file(vm, name), [to_json(snapshot, indent=2)])
         return snapshot
 
@@ -77,7 +87,9 @@ class Snapshots:
             self._vms.wait(vm, timeout)
             return self._vms.find(vm.id)
         spec = replace(snapshot.spec, name=vm.spec.name)
-        return self._vms.remake(vm, spec, timeout)
+        made = self._vms.remake(vm, spec, timeout)
+        self._give(made, snapshot)
+        return made
 
     def remove(self, vm: VM, name: str) -> None:
         snapshot = self.find(vm, name)
@@ -87,6 +99,7 @@ class Snapshots:
         for job in snapshot.jobs:
             self._checkpoint(snapshot, job.id).unlink(missing_ok=True)
         self._file(vm, name).unlink()
+        shutil.rmtree(self._paths.snapshot_states(vm.id, name), ignore_errors=True)
 
     def put_back(self, snapshot: Snapshot) -> list[Job]:
         """The jobs that were running then and have not completed since, each with its checkpoint of then."""
@@ -107,7 +120,15 @@ class Snapshots:
         spec = replace(snapshot.spec, name=name, runtime=runtime or snapshot.spec.runtime)
         if spec.runtime != snapshot.spec.runtime:
             spec = replace(spec, image=None)
-        return self._vms.make(spec, timeout, tell)
+        made = self._vms.make(spec, timeout, tell)
+        self._give(made, snapshot)
+        return made
+
+    def _give(self, vm: VM, snapshot: Snapshot) -> None:
+        """What the VM of the snapshot kept, to one that was made of it."""
+        for state in snapshot.states:
+            path = self._paths.snapshot_state(snapshot.vm, snapshot.name, state.name)
+            self._states.read(vm, state.name, path, overwrite=True, like=state)
 
     def _save_jobs(self, vm: VM, name: str) -> tuple[SavedJob, ...]:
         """What runs in the VM, each where it stands; it goes on running."""
@@ -144,9 +165,9 @@ def _link(source: Path, target: Path) -> None:
 
 
 def load(path: Path) -> Snapshot:
-    """What ``qvirt vm export`` wrote. Raises UsageError for anything else."""
+    """What ``qvirt vm export`` wrote, in which there are no states. Raises UsageError for anything else."""
     try:
-        return _read(path)
+        return replace(_read(path), states=())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -47,7 +47,8 @@ class CheckpointHead:
 
 def deciding(options: RunOptions) -> RunOptions:
     """``options`` without what does not change the counts, once there is a candidate."""
-    return replace(options, engine=None, method=None, memory_limit=None, time_limit=None)
+    found = replace(options, engine=None, method=None, memory_limit=None, time_limit=None)
+    return replace(found, keep=None, overwrite=False)
 
 
 @dataclass(frozen=True, slots=True)

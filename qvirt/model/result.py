@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qvirt.model.estimate import Candidate
+from qvirt.model.state import KeptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Result:
     """Counts are keyed as Qiskit's: clbit 0 rightmost, registers apart by a space, the last one first.
 
     Where the circuit was run for many sets of parameters, they and the expectations are in ``rows``.
+    ``kept`` is what the VM has kept of it for later jobs.
     """
 
     shots: int
@@ -78,6 +80,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str | int | float] = field(default_factory=dict)
     rows: tuple[Row, ...] | None = None
+    kept: KeptState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from qvirt.errors import UsageError
 
 MAX_SHOTS = 10_000_000
+
+_STATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Method(str, Enum):
@@ -172,12 +175,22 @@ def _check_kraus(name: str, kraus: Kraus, size: int) -> None:
                 )
 
 
+def check_state_name(name: str) -> None:
+    """Raises UsageError for what no kept state may be called."""
+    if not _STATE_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not the name of a state", hint="use letters, digits, '.', '_' and '-', up to 63"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Everything that may be asked of one run; a field left None is chosen by qvirt.
 
     ``observables`` are Pauli strings or sums in Qiskit's order (the rightmost letter is qubit 0):
-    ``"ZZI"``, ``"0.5*ZZ - 1.2*XI"``. ``memory_limit`` is bytes, ``time_limit`` seconds.
+    ``"ZZI"``, ``"0.5*ZZ - 1.2*XI"``. ``memory_limit`` is bytes, ``time_limit`` seconds. ``start`` names the
+    state of the VM that the circuit begins in, ``keep`` what its own state before the last measurements is
+    kept as there; ``overwrite`` lets that take the place of one of the same name.
     """
 
     shots: int = 1024
@@ -192,6 +205,9 @@ class RunOptions:
     state: bool = False
     memory_limit: int | None = None
     time_limit: float | None = None
+    start: str | None = None
+    keep: str | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.shots <= MAX_SHOTS:
@@ -205,7 +221,10 @@ class RunOptions:
             limit = getattr(self, name)
             if limit is not None and not 0 < limit < float("inf"):
                 raise UsageError(f"{name} must be above zero, not {limit}")
-        if self.noise is not None and self.state:
+        for state in (self.start, self.keep):
+            if state is not None:
+                check_state_name(state)
+        if self.noise is not None and (self.state or self.keep):
             raise UsageError(
                 "a state vector cannot be given for a noisy run", hint="ask for observables instead"
             )

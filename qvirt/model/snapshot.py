@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from qvirt.model.state import KeptState
 from qvirt.model.vm import VMSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -21,7 +22,8 @@ class SavedJob:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``engine``: the runtime has saved memory and devices as well, for this VM only."""
+    """``engine``: the runtime has saved memory and devices as well, for this VM only. ``states`` are those
+    that the VM kept between jobs; they lie in files beside it."""
 
     name: str
     vm: str
@@ -30,3 +32,4 @@ class Snapshot:
     qvirt: str
     engine: bool = False
     jobs: tuple[SavedJob, ...] = ()
+    states: tuple[KeptState, ...] = ()

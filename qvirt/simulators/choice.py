@@ -23,7 +23,7 @@ from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import split
 from qvirt.simulators.checkpoint import Checkpoint
-from qvirt.simulators.contract import Program, Simulator
+from qvirt.simulators.contract import Program, Simulator, StartsFrom
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.units import show_bytes, show_seconds
 
@@ -109,7 +109,8 @@ def survey(
             if not installed(engine.name):
                 reason: str | None = f"{engine.name} is not installed"
             else:
-                reason = _unasked(candidate, options) or engine.supports(candidate, facts, options)
+                reason = _cannot_begin(engine, candidate, options) or _unasked(candidate, options)
+                reason = reason or engine.supports(candidate, facts, options)
             if reason is None:
                 estimate = _estimate(engine, candidate, facts, options, limits, calibration)
                 if estimate.memory <= limits.memory or not estimate.certain:
@@ -190,6 +191,11 @@ def _unasked(candidate: Candidate, options: RunOptions) -> str | None:
     if exact and candidate.precision is Precision.SINGLE and options.precision is None:
         return "exact values are computed in double precision unless --precision single is given"
     return None
+
+
+def _cannot_begin(engine: Simulator, candidate: Candidate, options: RunOptions) -> str | None:
+    able = engine.starts_from if isinstance(engine, StartsFrom) else frozenset()
+    return None if options.start is None or candidate.method in able else "it cannot begin in a given state"
 
 
 def _stages(

@@ -125,6 +125,15 @@ class Simulator(Protocol):
 
 
 @runtime_checkable
+class StartsFrom(Protocol):
+    """A simulator that can begin in ``Workload.start`` and not in |0...0>."""
+
+    @property
+    def starts_from(self) -> frozenset[Method]:
+        """The methods that can."""
+
+
+@runtime_checkable
 class LoadsLate(Protocol):
     """A simulator that takes so long to load that it is loaded only for use; its estimates say so."""
 

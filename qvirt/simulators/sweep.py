@@ -41,10 +41,10 @@ def plan(
     facts: CircuitFacts, options: RunOptions, limits: Limits, calibration: Calibration | None, rows: int
 ) -> Plan:
     """The choice for all sets together; there are no races, because one try costs as much as many runs."""
-    if options.state or options.probabilities or options.per_shot_memory:
+    if options.state or options.probabilities or options.per_shot_memory or options.start:
         raise UsageError(
-            "a sweep gives counts and expectation values only",
-            hint="leave out --state, --probabilities and --per-shot, or --params",
+            "a sweep begins in |0...0> and gives counts and expectation values only",
+            hint="leave out --state, --probabilities, --per-shot, --keep and --from, or --params",
         )
     single = choice.plan(facts, options, limits, calibration)
     kept = rows * min(options.shots, 1 << min(facts.num_clbits, 30)) * OUTCOME_BYTES

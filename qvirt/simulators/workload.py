@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from qvirt.model.circuit import CircuitFacts
@@ -32,6 +34,8 @@ class Workload:
     parts: tuple[Workload, ...] = ()
     """Independent parts, each on its own qubits and all of the clbits; empty where there is only one."""
     sweep: Sweep | None = None
+    start: NDArray[np.complexfloating] | None = None
+    """The amplitudes to begin with, where that is not |0...0>; they may be in a file that is mapped."""
 
     @property
     def seed(self) -> int:

@@ -6,8 +6,10 @@ In one that has, a small state finds room in what the last one left, and its pea
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from secrets import token_hex
 
+import numpy as np
 import pytest
 
 from qvirt.host.host import Host
@@ -51,3 +53,27 @@ def test_a_dense_forecast_is_never_below_the_truth_nor_far_above(
     assert result is not None
     forecast = plan.stages[0].attempts[0].memory
     assert result.peak_memory <= forecast <= 1.15 * result.peak_memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not tell the peak of one run")
+@pytest.mark.parametrize(
+    ("engine", "precision"), [("qsim", SINGLE), ("aer", SINGLE), ("aer", DOUBLE), ("torch", DOUBLE)]
+)
+def test_the_forecast_of_a_run_from_a_kept_state_is_never_below_the_truth(
+    host: Host, tmp_path: Path, engine: str, precision: Precision
+) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch")
+    state = np.zeros(1 << 21, np.complex128)
+    state[5] = 1
+    np.save(tmp_path / "psi.npy", state)
+    options = RunOptions(seed=1, engine=engine, precision=precision, method=Method.STATEVECTOR, start="psi")
+    source = CircuitSource("random.qasm", circuit("random", 21, seed=1, depth=2).encode())
+    with host.machine(VMSpec(f"cold-{token_hex(4)}", memory=2 << 30, spares=0)) as vm:
+        host.vms.wait(vm, 60)
+        host.states.read(vm, "psi", tmp_path / "psi.npy")
+        plan = host.ask(Order(token_hex(5), OrderKind.PLAN, source, options), vm).plan
+        result = host.ask(Order(token_hex(5), source=source, options=options), vm).result
+    assert plan is not None
+    assert result is not None
+    assert result.peak_memory <= plan.stages[0].attempts[0].memory

@@ -257,7 +257,7 @@ def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limit
             held += 16 << qubits
     elif candidate.method is Method.MPS:
         held += 10 * READ_BLOCK + ((48 << qubits) if options.state else 0)
-    if segments(candidate, facts, options, limits) > 1:
+    if options.start or segments(candidate, facts, options, limits) > 1:
         held = max(held, _MOVING * state_memory(candidate, facts, options))
     return _fixed_memory(facts, options) + held
 

@@ -20,7 +20,7 @@ from qvirt.simulators.aer.backend import execute
 from qvirt.simulators.aer.cost import SHARED_FROM, segments
 from qvirt.simulators.aer.gates import for_aer
 from qvirt.simulators.aer.pieces import Pieces
-from qvirt.simulators.aer.segments import Segments
+from qvirt.simulators.aer.segments import Segments, beginning
 from qvirt.simulators.checkpoint import Checkpoint
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.observables import parse_observable
@@ -56,7 +56,10 @@ class FinalStateProgram:
             self._pieces = Pieces(self._circuit, self._execute, limits.seconds)
         number = segments(candidate, work.facts, work.options, limits)
         size = -(-len(self._circuit.data) // number)
-        self._segments = Segments(self._circuit, candidate.method, self._execute, size, checkpoint)
+        start = None
+        if work.start is not None:
+            start = beginning(self._circuit, work.start, candidate.precision)
+        self._segments = Segments(self._circuit, candidate.method, self._execute, size, checkpoint, start)
         self._in_segments = number > 1 or checkpoint is not None
         self._data: dict[str, Any] | None = None
 

@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Instruction
 
-from qvirt.model.run import Method
+from qvirt.model.run import Method, Precision
 from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
+from qvirt.simulators.starting import copied
 
 LABEL = "segment"
 
 
 class Segments:
-    """``run`` executes a circuit and returns what it saved; a segment has ``size`` operations."""
+    """``run`` executes a circuit and returns what it saved; a segment has ``size`` operations.
+
+    ``start`` is the state to begin with, which has the circuit's global phase already.
+    """
 
     def __init__(
         self,
@@ -32,13 +36,14 @@ class Segments:
         run: Callable[[QuantumCircuit], Any],
         size: int,
         checkpoint: Checkpoint | None,
+        start: NDArray[Any] | None = None,
     ) -> None:
         self._circuit = circuit
         self._steps = list(circuit.data)
         self._method = method
         self._run = run
         self._size = size
-        self._state: NDArray[Any] | None = None
+        self._state = start
         self.done = 0
         if checkpoint is not None and checkpoint.header["done"]:
             self.done, self._size = checkpoint.header["done"], checkpoint.header["size"]
@@ -73,7 +78,7 @@ class Segments:
         return self._next(self.total)
 
     def checkpoint(self) -> Checkpoint:
-        if self._state is None:
+        if self._state is None or not self.done:
             return Checkpoint({"done": 0}, ())
         header = {
             "done": self.done,
@@ -84,22 +89,29 @@ class Segments:
         return Checkpoint(header, pieces(self._state))
 
     def _next(self, end: int) -> QuantumCircuit:
-        if not self.done and end == self.total:
+        if self._state is None and end == self.total:
             # The lowered circuit may be the workload's own.
             return self._circuit.copy()
         segment = QuantumCircuit(self._circuit.qubits)
         if self._state is None:
             segment.global_phase = self._circuit.global_phase
         else:
-            setting = _set_state(self._method, segment.num_qubits, self._state)
-            segment._append(CircuitInstruction(setting, segment.qubits))
+            segment._append(setting(self._method, segment, self._state))
         for step in self._steps[self.done : end]:
             segment._append(step)
         return segment
 
 
-def _set_state(method: Method, num_qubits: int, state: NDArray[Any]) -> Instruction:
+def setting(method: Method, circuit: QuantumCircuit, state: NDArray[Any]) -> CircuitInstruction:
     """Aer's own would make another copy, in double precision, and check that the norm is 1."""
-    instruction = Instruction(f"set_{method.value}", num_qubits, 0, [])
+    instruction = Instruction(f"set_{method.value}", circuit.num_qubits, 0, [])
     instruction._params = [state]
-    return instruction
+    return CircuitInstruction(instruction, circuit.qubits)
+
+
+def beginning(circuit: QuantumCircuit, start: NDArray[Any], precision: Precision) -> NDArray[Any]:
+    """``start`` with the circuit's global phase, which setting a state would undo."""
+    kind = np.complex64 if precision is Precision.SINGLE else np.complex128
+    state = copied(start, kind)
+    state *= kind(np.exp(1j * float(circuit.global_phase)))
+    return state

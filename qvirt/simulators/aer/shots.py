@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import qiskit_aer  # noqa: F401  (gives circuits their save_... methods)
 from qiskit import QuantumCircuit
-from qiskit.circuit import Clbit
+from qiskit.circuit import CircuitInstruction, Clbit
 
 from qvirt.errors import DoesNotFit, EngineFailed
 from qvirt.model.estimate import Candidate
@@ -21,6 +21,7 @@ from qvirt.simulators import sampling
 from qvirt.simulators.aer.backend import execute
 from qvirt.simulators.aer.cost import is_one_state, shot_policy
 from qvirt.simulators.aer.gates import for_aer
+from qvirt.simulators.aer.segments import beginning, setting
 from qvirt.simulators.branching import without_last_readings
 from qvirt.simulators.checkpoint import Checkpoint, pieces
 from qvirt.simulators.contract import Outcome
@@ -41,6 +42,9 @@ class ShotsProgram:
         self._per_shot = not is_one_state(candidate, work.facts, work.options)
         rest, self._clbit_of = without_last_readings(work.circuit)
         self._circuit, self._noise = for_aer(rest, candidate.method, work.options.noise)
+        if work.start is not None:
+            state = beginning(self._circuit, work.start, candidate.precision)
+            self._circuit = _preceded(self._circuit, setting(candidate.method, self._circuit, state))
         self._counts: Counter[int] = Counter()
         self._memory: list[int] = []
         self._values: defaultdict[str, list[float]] = defaultdict(list)
@@ -159,6 +163,13 @@ class ShotsProgram:
         qubits = sorted(set(self._clbit_of.values()))
         places = {clbit: qubits.index(qubit) for clbit, qubit in self._clbit_of.items()}
         return sampling.clbit_probabilities(self._probabilities, places, self._work.options.noise)
+
+
+def _preceded(circuit: QuantumCircuit, first: CircuitInstruction) -> QuantumCircuit:
+    longer = circuit.copy_empty_like()
+    for step in (first, *circuit.data):
+        longer._append(step)
+    return longer
 
 
 def _pad(circuit: QuantumCircuit, last_readings: int) -> None:

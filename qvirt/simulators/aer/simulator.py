@@ -36,6 +36,7 @@ _ERROR = {Method.STATEVECTOR: 1.5, Method.DENSITY_MATRIX: 1.5, Method.MPS: 4.0, 
 class AerSimulator:
     name = "aer"
     stops_by_itself = frozenset({Method.MPS})
+    starts_from = frozenset({Method.STATEVECTOR})
 
     def version(self) -> str | None:
         return version("qiskit-aer") if importlib.util.find_spec("qiskit_aer") else None

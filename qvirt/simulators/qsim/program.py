@@ -30,6 +30,7 @@ from qvirt.simulators.sampling import (
     draw,
     read_indices,
 )
+from qvirt.simulators.starting import copied
 from qvirt.simulators.workload import Workload
 
 BASE_MEMORY = 2 << 20
@@ -65,6 +66,8 @@ class QsimProgram:
         self._piece = PIECE if in_pieces(self._width, work.facts.gates, limits) else len(self._circuit.data)
         self._done = 0
         self._state: NDArray[np.float32] | None = None
+        if work.start is not None:
+            self._state = copied(work.start, np.complex64).view(np.float32)
         if checkpoint is not None and checkpoint.header["done"] is not None:
             self._done = checkpoint.header["done"]
             self._state = np.empty(2 << self._width, np.float32)

@@ -25,6 +25,7 @@ _GATE_MEMORY = 1200
 class QsimSimulator:
     name = "qsim"
     stops_by_itself: frozenset[Method] = frozenset()
+    starts_from = frozenset({Method.STATEVECTOR})
 
     def version(self) -> str | None:
         with suppress(PackageNotFoundError):
@@ -78,7 +79,7 @@ class QsimSimulator:
         qubits = width(facts, options)
         pieces = in_pieces(qubits, facts.gates, limits)
         gates = _GATE_MEMORY * min(facts.gates, PIECE if pieces else facts.gates)
-        running = (8 << qubits) * (2 if pieces else 1)
+        running = (8 << qubits) * (2 if pieces or options.start else 1)
         reading = (8 << qubits) * (3 if options.state or options.probabilities else 1)
         return Estimate(
             candidate,

@@ -129,6 +129,8 @@ class TorchProgram:
         shots = min(self._batch, self._left)
         self._left -= shots
         state = self._kind.zero(1, self._num_qubits, self._traits)
+        if self._work.start is not None:
+            state.set(self._work.start)
         self._open.append(Branch(state, np.array([shots])))
 
     def _step(self) -> None:

@@ -36,6 +36,7 @@ _MOST_STATE_QUBITS = 30
 class TorchSimulator:
     name = "torch"
     stops_by_itself: frozenset[Method] = frozenset()
+    starts_from = frozenset({Method.STATEVECTOR})
     load_seconds = cost.LOAD_SECONDS
 
     def version(self) -> str | None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from qvirt.simulators.starting import blocks
 from qvirt.simulators.torch_statevector import plain, sizes
 from qvirt.simulators.torch_statevector.amplitudes import Amplitudes, format_for
 from qvirt.simulators.torch_statevector.flow import Noisy
@@ -45,6 +46,17 @@ class State:
         amplitudes = Amplitudes(rows, bits, kept, traits.device)
         amplitudes.zero()
         return cls(num_qubits, amplitudes, range(num_qubits), traits)
+
+    def set(self, amplitudes: NDArray[np.complexfloating]) -> None:
+        """The first row, from amplitudes in Qiskit's order, while no qubit has been moved."""
+        kept = self.amplitudes.format
+        kind = torch.complex128 if kept.work in (torch.complex128, torch.float64) else torch.complex64
+        for start, block in blocks(amplitudes, self._length):
+            part = torch.from_numpy(block).to(kind)
+            work = part if kept.complex_work else torch.stack((part.real, part.imag))
+            index = (slice(start, start + self._length),)
+            work = work.to(self.traits.device).unsqueeze(0)
+            self.amplitudes.write(slice(0, 1), (1 << self.num_qubits,), index, work)
 
     @staticmethod
     def bits(num_qubits: int) -> int:
