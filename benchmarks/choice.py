@@ -37,6 +37,8 @@ from qvirt.probe import usable
 SHOTS = 1024
 HEAVY = 0.05
 """Seconds: below it the fixed costs of the service are most of the time."""
+LONG = 0.3
+"""Seconds: what takes longer is run once."""
 FORCED = {
     "product": {"engine": "product"},
     "stim": {"engine": "stim"},
@@ -47,6 +49,7 @@ FORCED = {
     "aer mps": {"engine": "aer", "method": Method.MPS},
     "aer stabilizer": {"engine": "aer", "method": Method.STABILIZER},
     "aer density": {"engine": "aer", "method": Method.DENSITY_MATRIX},
+    "torch": {"engine": "torch", "method": Method.STATEVECTOR, "precision": Precision.SINGLE},
 }
 
 
@@ -60,11 +63,12 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="only circuits whose name has this in it")
     parser.add_argument(
-        "--again", type=Path, help="only the best engines for each circuit in this output of an earlier run"
+        "--again", type=Path, help="only the engines near the best in this earlier output, and new ones"
     )
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     earlier = {row["circuit"]: row for row in json.loads(asked.again.read_text())} if asked.again else {}
+    new = FORCED.keys() - {name for row in earlier.values() for name in (*row["seconds"], *row["errors"])}
     sizes = [4, 10, 16, 20] if asked.quick else [int(size) for size in asked.sizes.split(",")]
     rows: list[dict] = []
     hopeless: set[tuple[str, str]] = set()
@@ -81,7 +85,7 @@ def main() -> None:
             if asked.only not in name:
                 continue
             family = name.rpartition("_")[0] or name
-            near = near_best(earlier[name]) if name in earlier else FORCED
+            near = near_best(earlier[name]) | new if name in earlier else FORCED
             forced = {k: v for k, v in FORCED.items() if k in near and (family, k) not in hopeless}
             source = CircuitSource(name, text.encode())
             rows.append(measure(host, vm, source, forced, asked.limit, asked.repeats))
@@ -94,31 +98,42 @@ def main() -> None:
 
 
 def measure(host: Host, vm: VM, source: CircuitSource, engines: dict, limit: float, repeats: int) -> dict:
+    """Round after round, so that what else the machine does falls on all alike."""
     options = RunOptions(SHOTS, seed=1, time_limit=limit)
-    seconds: dict[str, float] = {}
+    taken: dict[str, list[float]] = {}
     answers: dict[str, Result] = {}
     errors: dict[str, str] = {}
-    for name, forced in {"auto": {}, **engines}.items():
-        taken = []
-        for repeat in range(repeats):
+    left = {"auto": {}, **engines}
+    for repeat in range(repeats):
+        for name, forced in list(left.items()):
             try:
-                start = time.perf_counter()
-                asked = replace(options, seed=1 + repeat, **forced)
-                # A worker knows the circuit that it read last: every run gets a text of its own.
-                fresh = CircuitSource(source.name, source.data + f"// {token_hex(4)}\n".encode())
-                answer = host.ask(Order(token_hex(5), source=fresh, options=asked), vm)
-                answers[name] = answer.result
-                taken.append(answer.result.timings.total)
+                answers[name] = ask(host, vm, source, replace(options, seed=1 + repeat, **forced))
             except QvirtError as error:
                 errors[name] = f"{type(error).__name__}: {error.message[:80]}"
-                break
-            if time.perf_counter() - start > 0.3:
-                break
-        if taken and name not in errors:
-            seconds[name] = statistics.median(taken)
+                taken.pop(name, None)
+                del left[name]
+                continue
+            taken.setdefault(name, []).append(answers[name].timings.total)
+            if taken[name][-1] > LONG:
+                del left[name]
+    seconds = {name: statistics.median(each) for name, each in taken.items()}
     wrong = [name for name in seconds if not agrees(name, answers)]
     chosen = str(answers["auto"].candidate) if "auto" in seconds else errors.get("auto", "")
-    return {"circuit": source.name, "seconds": seconds, "chosen": chosen, "wrong": wrong, "errors": errors}
+    raced = "auto" in seconds and len(answers["auto"].attempts) > 1
+    return {
+        "circuit": source.name,
+        "seconds": seconds,
+        "chosen": chosen,
+        "raced": raced,
+        "wrong": wrong,
+        "errors": errors,
+    }
+
+
+def ask(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> Result:
+    # A worker knows the circuit that it read last: every run gets a text of its own.
+    fresh = CircuitSource(source.name, source.data + f"// {token_hex(4)}\n".encode())
+    return host.ask(Order(token_hex(5), source=fresh, options=options), vm).result
 
 
 def agrees(name: str, answers: dict[str, Result]) -> bool:
@@ -159,6 +174,14 @@ def near_best(row: dict) -> set[str]:
     return {name for name, taken in seconds if name in FORCED and found and taken < 3 * found[1]}
 
 
+def lost_race(row: dict) -> str | None:
+    """The engine that did it in the end, where gambles were tried before in vain."""
+    named = {"qsim statevector (single)": "qsim", "torch statevector (single)": "torch"}
+    named |= {f"aer statevector ({kind})": f"aer sv {kind}" for kind in ("single", "double")}
+    safe = named.get(row["chosen"])
+    return safe if row["raced"] and safe in row["seconds"] else None
+
+
 def line(row: dict) -> str:
     found = best(row)
     auto = row["seconds"].get("auto")
@@ -185,6 +208,8 @@ def summary(rows: list[dict], limit: float) -> str:
         lines.append(f"| {name} | {len(times)} | {sum(times):.1f} |")
     lines += ["", f"solved by auto {solved}, by any engine {solved_by_any}"]
     lines.append(f"time over the best engine's: {quantiles([auto / found[1] for auto, found in pairs])}")
+    races = [row["seconds"]["auto"] / row["seconds"][safe] for row in rows if (safe := lost_race(row))]
+    lines.append(f"races that the safe method won, over that method alone: {quantiles(races)}")
     heavy = [auto / found[1] for auto, found in pairs if found[1] > HEAVY]
     lines.append(f"of the {len(heavy)} whose best takes over {HEAVY * 1e3:g} ms: {quantiles(heavy)}")
     return "\n".join(lines)

@@ -29,9 +29,8 @@ GRACE = 0.3
 """Seconds over its budget in which an engine that stops by itself may say so, and keep its worker: to kill
 it costs a new worker, which takes about twice as long."""
 
-GRACE_SHARE = 0.1
-SHORT_GRACE = 0.02
-"""The same where a warm worker waits to go on: of the budget, and seconds at least."""
+SHORT_GRACE = 0.003
+"""The same where a warm worker waits to go on, beside a twentieth of the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,7 @@ class Race:
                 self._lost.append(AttemptRecord(each.candidate, seconds, "lost_race"))
 
     def _grace(self, budget: float) -> float:
-        return max(SHORT_GRACE, GRACE_SHARE * budget) if self._pool.has_warm else GRACE
+        return SHORT_GRACE + budget / 20 if self._pool.has_warm else GRACE
 
     def _end(self, estimates: tuple[Estimate, ...], began: float, error: ErrorInfo) -> None:
         seconds = time.monotonic() - began

@@ -30,21 +30,18 @@ from qvirt.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from qvirt.simulators.workload import Workload
 
-RACE_FLOOR = 0.015
+RACE_FLOOR = 0.02
 """Seconds: a safe candidate faster than this is not worth racing against."""
 
 RACE_SHARE = 0.27
-"""Share of the safe candidate's time that all gambles together may cost."""
+"""Share that all gambles together may cost of the least time that the safe candidate takes, which is its
+predicted time over the error of that."""
 
 HOPELESS_SHARE = 0.5
 """Share of the time limit that they get where the safe candidate will hardly end within it."""
 
 FIRST_LOOK = 0.3
 """Seconds in which gambles take turns before each gets a process of its own, where there is no safe one."""
-
-KILLED_BUDGET_SHARE = 0.1
-KILLED_BUDGET_FLOOR = 0.4
-"""The same for a gamble that only a kill stops; a new worker takes about as long to start as the floor."""
 
 LAST_RESORT_SECONDS = 10.0
 """How long gambles are tried where no method surely fits and no time limit was given."""
@@ -206,7 +203,7 @@ def _stages(
         return _last_resort(best, options, limits)
     if safe.seconds <= RACE_FLOOR:
         return (Stage((safe,), limits.threads, None),)
-    budget = RACE_SHARE * safe.seconds
+    budget = RACE_SHARE * safe.seconds / safe.error
     if options.time_limit is not None and safe.seconds > options.time_limit:
         budget = HOPELESS_SHARE * options.time_limit
     # One that only a kill ends would cost a new worker as well.

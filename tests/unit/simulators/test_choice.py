@@ -139,7 +139,7 @@ def test_a_gamble_goes_first_under_a_share_of_the_safe_time(engines) -> None:  #
     assert last.budget is None
 
 
-def test_no_gamble_costs_more_than_three_tenths_of_the_safe_time(engines) -> None:  # type: ignore[no-untyped-def]
+def test_no_gamble_costs_more_than_three_tenths_of_the_least_that_the_safe_one_takes(engines) -> None:  # type: ignore[no-untyped-def]
     for seconds in (0.001, 0.1, 1.0, 10.0, 1000.0):
         engines(
             Engine("dense", seconds=seconds),
@@ -149,7 +149,8 @@ def test_no_gamble_costs_more_than_three_tenths_of_the_safe_time(engines) -> Non
             Engine("mps", Method.MPS, DOUBLE, 1e-4, certain=False, stops_by_itself=frozenset(Method)),
         )
         plan = choice.plan(FACTS, RunOptions(), LIMITS)
-        assert sum(stage.budget or 0 for stage in plan.stages) <= 0.3 * seconds
+        least = seconds / plan.stages[-1].attempts[0].error
+        assert sum(stage.budget or 0 for stage in plan.stages) <= 0.3 * least < 0.3 * seconds
         assert plan.stages[-1].attempts[0].candidate.engine == "dense"
 
 
@@ -182,7 +183,7 @@ def test_gambles_get_half_the_time_where_the_safe_one_will_hardly_end(engines) -
         Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False, stops_by_itself=stops),
     )
     assert choice.plan(FACTS, RunOptions(time_limit=10.0), LIMITS).stages[0].budget == 5.0
-    assert choice.plan(FACTS, RunOptions(time_limit=20.0), LIMITS).stages[0].budget == pytest.approx(3.24)
+    assert choice.plan(FACTS, RunOptions(time_limit=20.0), LIMITS).stages[0].budget == pytest.approx(2.16)
 
 
 def test_without_a_safe_one_gambles_that_stop_take_turns_first(engines) -> None:  # type: ignore[no-untyped-def]
