@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -31,6 +31,11 @@ class Peer:
     """Of a probability, over the largest one."""
 
     most_qubits = 26
+    sweeps = 0
+    sweep_seconds = 0.0
+    """Over the state in the last run, without fusing and allocation; of engines that tell."""
+
+    _state: Any = None
 
     def missing(self) -> str | None:
         return None if importlib.util.find_spec(self.needs) else f"{self.needs} is not installed"
@@ -42,6 +47,13 @@ class Peer:
     def probabilities(self, numbers: np.ndarray) -> np.ndarray:
         """Of basis states, after the last run."""
         raise NotImplementedError
+
+    def make_room(self) -> None:
+        """Before a run, outside of its time."""
+
+    def release(self) -> None:
+        """Let go of the state: another engine may need the room."""
+        self._state = None
 
 
 def peers(threads: int) -> list[Peer]:
@@ -68,6 +80,17 @@ def cuda_device() -> str:
     import torch
 
     return str(torch.cuda.get_device_name(0)) if torch.cuda.is_available() else ""
+
+
+def largest_on_gpu(precision: Precision) -> int:
+    """Qubits of a state that fits beside what gates and readings take."""
+    from qvirt.simulators.torch_statevector.devices import free_memory
+    from qvirt.simulators.torch_statevector.sizes import state_bytes, work_bytes
+
+    free, qubits = free_memory("cuda:0"), 1
+    while state_bytes(1, qubits, precision) + work_bytes(1, qubits, precision, "cuda:0") <= free:
+        qubits += 1
+    return qubits - 1
 
 
 def bandwidth() -> float:
@@ -119,10 +142,9 @@ class Torch(Peer):
         self.name = OWN if precision is Precision.SINGLE else f"{OWN} {precision}"
         self.amplitude_bytes = precision.amplitude_bytes
         self.tolerance = 1e-3 if precision is Precision.SINGLE else 0.3
-        self.most_qubits = 26 if device == "cpu" else {8: 33, 4: 34, 2: 35}[self.amplitude_bytes]
+        self.most_qubits = 26 if device == "cpu" else largest_on_gpu(precision)
         self._traits = Traits(device, precision, threads)
-        self._unitary: Any = None
-        self._amplitudes: Any = None
+        self._moved: Sequence[int] = ()
 
     def prepare(self, text: str) -> Callable[[], object]:
         import torch
@@ -137,24 +159,27 @@ class Torch(Peer):
         traits = self._traits
 
         def run() -> None:
-            self._amplitudes = None
+            self._state = None
             amplitudes = Amplitudes(1, width, format_for(traits.precision, traits.device), traits.device)
             amplitudes.zero()
             unitary = compile_unitary(operations, width, traits)
+            _settled(traits.device)
+            began = time.perf_counter()
             for index in range(len(unitary)):
                 unitary.run(amplitudes, index)
             _settled(traits.device)
-            self._unitary, self._amplitudes = unitary, amplitudes
+            self.sweeps, self.sweep_seconds = len(unitary), time.perf_counter() - began
+            self._moved, self._state = unitary.moved, amplitudes
 
         return run
 
     def probabilities(self, numbers: np.ndarray) -> np.ndarray:
-        places = sum((numbers >> qubit & 1) << place for qubit, place in enumerate(self._unitary.moved))
-        block = self._amplitudes.block
+        places = sum((numbers >> qubit & 1) << place for qubit, place in enumerate(self._moved))
+        block = self._state.block
         starts, offsets = places // block * block, places % block
         return np.array(
             [
-                float(self._amplitudes.weights(slice(None), int(start), block)[0, offset])
+                float(self._state.weights(slice(None), int(start), block)[0, offset])
                 for start, offset in zip(starts, offsets, strict=True)
             ]
         )
@@ -165,7 +190,6 @@ class Qsim(Peer):
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._state = np.empty(0, np.float32)
 
     def prepare(self, text: str) -> Callable[[], object]:
         from qvirt.simulators.qsim.native import native
@@ -181,7 +205,7 @@ class Qsim(Peer):
         options = {"c": circuit, "f": fused, "t": self._threads, **unused}
 
         def run() -> None:
-            self._state = np.empty(0, np.float32)
+            self._state = None
             self._state = module.qsim_simulate_fullstate(options, 0)
 
         return run
@@ -196,9 +220,9 @@ class Aer(Peer):
     def __init__(self, precision: str, threads: int, device: str = "CPU") -> None:
         self.name = f"Aer {precision}"
         self.amplitude_bytes = 8 if precision == "single" else 16
-        self.most_qubits = 26 if device == "CPU" else 33
+        self.most_qubits = 26 if device == "CPU" else largest_on_gpu(Precision.SINGLE)
         self._precision, self._threads, self._device = precision, threads, device
-        self._saved: Any = None
+        self._made: Any = None
 
     def missing(self) -> str | None:
         reason = super().missing()
@@ -222,21 +246,30 @@ class Aer(Peer):
         # One shot: the state itself would be copied out.
         circuit = plain(text)
         timed = transpile(circuit.measure_all(inplace=False), simulator, optimization_level=0)
-        circuit.save_statevector()
-        self._saved = (simulator, transpile(circuit, simulator, optimization_level=0))
-        return lambda: simulator.run(timed, shots=1).result()
+        self._made = (simulator, transpile(circuit, simulator, optimization_level=0))
+
+        def run() -> None:
+            found = simulator.run(timed, shots=1).result()
+            if not found.success:
+                raise MemoryError(found.status)
+
+        return run
 
     def probabilities(self, numbers: np.ndarray) -> np.ndarray:
-        simulator, circuit = self._saved
-        state = np.asarray(simulator.run(circuit, shots=1).result().data(0)["statevector"])
-        return abs(state[numbers].astype(np.complex128)) ** 2
+        simulator, circuit = self._made
+        saving = circuit.copy()
+        saving.save_amplitudes_squared(numbers.tolist())
+        return np.asarray(simulator.run(saving, shots=1).result().data(0)["amplitudes_squared"])
+
+    def make_room(self) -> None:
+        if self._device == "GPU":
+            import torch
+
+            torch.cuda.empty_cache()  # what torch keeps of other engines' states
 
 
 class Qulacs(Peer):
     name, needs, amplitude_bytes = "Qulacs", "qulacs", 16
-
-    def __init__(self) -> None:
-        self._state: Any = None
 
     def prepare(self, text: str) -> Callable[[], object]:
         from qulacs import QuantumCircuit as Circuit
@@ -267,9 +300,6 @@ class Lightning(Peer):
     """PennyLane Lightning, which fuses nothing; given its own kernels for the gates that it has some for."""
 
     name, needs = "Lightning", "pennylane_lightning"
-
-    def __init__(self) -> None:
-        self._state: Any = None
 
     def prepare(self, text: str) -> Callable[[], object]:
         from pennylane_lightning.lightning_qubit_ops import StateVectorC64
@@ -307,12 +337,12 @@ class Lightning(Peer):
 
 
 class CuStateVec(Peer):
-    """cuStateVec, given the gates as qvirt fuses them: it fuses nothing itself."""
+    """cuStateVec, given gates on pairs of qubits that qvirt has joined: it fuses nothing itself."""
 
-    name, needs, most_qubits = "cuStateVec", "cuquantum", 33
+    name, needs = "cuStateVec", "cuquantum"
 
     def __init__(self) -> None:
-        self._state: Any = None
+        self.most_qubits = largest_on_gpu(Precision.SINGLE)
 
     def prepare(self, text: str) -> Callable[[], object]:
         import torch

@@ -6,8 +6,10 @@ Same circuits for all, taken in turn so that a slow spell of the machine touches
 before the engine's answer agrees with the first engine's. A time runs from the circuit in the engine's own
 form to the final state, fusing and allocation included; the median of the runs counts. ``passes`` is the
 time over that of reading and writing the state once at the measured bandwidth, the least that any engine
-needs. Engines that are not installed are named and left out: pip install 'qvirt[torch,bench]'. Where torch
-sees a CUDA device, that is what is measured, with 20 to 33 qubits.
+needs; ``share`` is what the sweeps by themselves reach of that bandwidth. Engines that are not installed are
+named and left out: pip install 'qvirt[torch,bench]'. Where torch sees a CUDA device, that is what is
+measured, from 20 qubits to the largest state that fits, in single precision, half and float8; beside it
+cuStateVec (cuquantum-python) and Aer's build for GPUs (qiskit-aer-gpu), where they can be imported.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ SEED = 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few sizes, a few minutes")
-    parser.add_argument("--sizes", default="", help="numbers of qubits; 5 to 26, or 20 to 33 on a GPU")
+    parser.add_argument("--sizes", default="", help="numbers of qubits; 5 to 26, or from 20 on a GPU")
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--threads", default="1,2", help="each in a process of its own")
     parser.add_argument("--engines", default="", help="only those whose name has one of these in it")
@@ -66,10 +68,15 @@ def main() -> None:
                 continue
             found.append(row)
             print(line(row), flush=True)
+            if asked.output:
+                write(asked.output, found)
     print(summary(found))
-    if asked.output:
-        head = {"device": where(0), "date": time.strftime("%Y-%m-%d"), "python": platform.python_version()}
-        asked.output.write_text(json.dumps({**head, "rows": found}, indent=1))
+
+
+def write(file: Path, found: list[dict]) -> None:
+    """After every row: a lent device may be taken back before the last."""
+    head = {"device": where(0), "date": time.strftime("%Y-%m-%d"), "python": platform.python_version()}
+    file.write_text(json.dumps({**head, "rows": found}, indent=1))
 
 
 def asked_inside(threads: int) -> Iterator[dict]:
@@ -98,7 +105,8 @@ def sizes(asked: argparse.Namespace) -> list[int]:
     if asked.sizes:
         return [int(size) for size in asked.sizes.split(",")]
     if engine_peers.cuda_device():
-        return [20, 24, 28] if asked.quick else list(range(20, 34))
+        largest = max(peer.most_qubits for peer in engine_peers.peers(1))
+        return [20, 24, 28] if asked.quick else list(range(20, largest + 1))
     return [5, 10, 16, 20] if asked.quick else [5, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25, 26]
 
 
@@ -118,8 +126,10 @@ def rows(asked: argparse.Namespace, threads: int) -> Iterator[dict]:
             text = circuit(family, size, seed=SEED)
             able = [p for p in peers if (family, p.name) not in hopeless and size <= p.most_qubits]
             runs = {peer: ready for peer in able if (ready := prepared(peer, text)) is not None}
-            wrong = check(runs, size)
-            seconds = measured({p: r for p, r in runs.items() if p.name not in wrong}, asked)
+            wrong, failed = check(runs, size)
+            bad = (*wrong, *failed)
+            taken = measured({p: r for p, r in runs.items() if p.name not in bad}, asked)
+            seconds = {name: total for name, (total, _) in taken.items()}
             hopeless |= {(family, name) for name, taken in seconds.items() if taken[-1] > asked.patience}
             passes = {p.name: 2 * (p.amplitude_bytes << size) / bandwidth for p in runs}
             yield {
@@ -127,9 +137,16 @@ def rows(asked: argparse.Namespace, threads: int) -> Iterator[dict]:
                 "qubits": size,
                 "threads": threads,
                 "wrong": wrong,
+                "failed": failed,
+                "checked": len(runs) - len(failed) > 1,
                 "seconds": {name: statistics.median(taken) for name, taken in seconds.items()},
                 "best": {name: min(taken) for name, taken in seconds.items()},
                 "passes": {name: statistics.median(taken) / passes[name] for name, taken in seconds.items()},
+                "share": {
+                    p.name: p.sweeps * passes[p.name] / statistics.median(taken[p.name][1])
+                    for p in runs
+                    if p.name in taken and p.sweeps
+                },
             }
 
 
@@ -139,44 +156,64 @@ Run = Callable[[], object]
 def prepared(peer: Peer, text: str) -> Run | None:
     try:
         return peer.prepare(text)
-    except MemoryError:
+    except Exception as error:  # another engine of another version: the others are measured all the same
+        if peer.name.startswith(engine_peers.OWN):
+            raise
+        print(json.dumps({"left_out": f"{peer.name}: {type(error).__name__}: {error}"}), flush=True)
         return None
 
 
-def check(runs: dict[Peer, Run], size: int) -> list[str]:
-    """The engines that do not agree with the first; this is also the run that warms them up."""
+def check(runs: dict[Peer, Run], size: int) -> tuple[list[str], dict[str, str]]:
+    """The engines that do not agree with the first, and why others gave nothing; it warms them up as well."""
     wrong: list[str] = []
+    failed: dict[str, str] = {}
     first: np.ndarray | None = None
     numbers = np.unique(np.random.default_rng(1).integers(1 << size, size=CHECKED))
     numbers = np.union1d(numbers, [0, (1 << size) - 1])
     for peer, run in runs.items():
-        run()
-        found = peer.probabilities(numbers)
+        try:
+            peer.make_room()
+            run()
+            found = peer.probabilities(numbers)
+        except (MemoryError, RuntimeError) as error:  # torch's for memory is the latter
+            failed[peer.name] = str(error).partition("\n")[0]
+            continue
+        finally:
+            peer.release()
         if first is None:
             first = found
         if abs(found - first).max() > peer.tolerance * max(first.max(), 1.0 / (1 << size)):
             wrong.append(peer.name)
-    return wrong
+    return wrong, failed
 
 
-def measured(runs: dict[Peer, Run], asked: argparse.Namespace) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {peer.name: [] for peer in runs}
+def measured(runs: dict[Peer, Run], asked: argparse.Namespace) -> dict[str, tuple[list[float], list[float]]]:
+    """Of the whole runs, and of their sweeps alone."""
+    seconds: dict[str, tuple[list[float], list[float]]] = {peer.name: ([], []) for peer in runs}
     for _ in range(asked.repeats):
         for peer, run in runs.items():
-            taken = seconds[peer.name]
+            taken, sweeps = seconds[peer.name]
             if taken and taken[-1] > asked.patience:
                 continue
+            peer.make_room()
             began = time.perf_counter()
             run()
             taken.append(time.perf_counter() - began)
+            sweeps.append(peer.sweep_seconds)
+            peer.release()
     return seconds
 
 
 def line(row: dict) -> str:
-    passes = row["passes"]
-    times = [f"{name} {taken * 1e3:.2f} ({passes[name]:.0f})" for name, taken in row["seconds"].items()]
+    passes, share = row["passes"], row["share"]
+    times = [
+        f"{name} {taken * 1e3:.2f} ({passes[name]:.0f}{f', {share[name]:.0%}' if name in share else ''})"
+        for name, taken in row["seconds"].items()
+    ]
     wrong = f"  WRONG: {', '.join(row['wrong'])}" if row["wrong"] else ""
-    return f"{row['circuit']:7} {row['qubits']:2}  ms (passes): {', '.join(times)}{wrong}"
+    wrong += "" if row["checked"] else "  not checked: nothing else ran"
+    wrong += "".join(f"  {name} failed: {reason}" for name, reason in row["failed"].items())
+    return f"{row['circuit']:7} {row['qubits']:2}  ms (passes, share): {', '.join(times)}{wrong}"
 
 
 def summary(found: list[dict]) -> str:
@@ -186,17 +223,20 @@ def summary(found: list[dict]) -> str:
     own = engine_peers.OWN
     others = sorted({name for row in found for name in row["seconds"]} - {own})
     lines = [
-        f"\n| {own} over | threads | {' | '.join(others)} | ms | passes |",
-        f"|---|---|{'---|' * len(others)}---|---|",
+        f"\n| {own} over | threads | {' | '.join(others)} | ms | passes | share |",
+        f"|---|---|{'---|' * len(others)}---|---|---|",
     ]
     for row in found:
         seconds = row["seconds"]
-        if own not in seconds:
+        # The largest states fit in less than single precision only.
+        mine = next((name for name in seconds if name.startswith(own)), None)
+        if mine is None:
             continue
-        ratios = [f"{seconds[own] / seconds[name]:.2f}" if name in seconds else "" for name in others]
+        ratios = [f"{seconds[mine] / seconds[name]:.2f}" if name in seconds else "" for name in others]
         lines.append(
-            f"| {row['circuit']} {row['qubits']} | {row['threads']} | {' | '.join(ratios)} "
-            f"| {seconds[own] * 1e3:.2f} | {row['passes'][own]:.1f} |"
+            f"| {row['circuit']} {row['qubits']}{mine.removeprefix(own)} | {row['threads']} "
+            f"| {' | '.join(ratios)} "
+            f"| {seconds[mine] * 1e3:.2f} | {row['passes'][mine]:.1f} | {row['share'][mine]:.0%} |"
         )
     return "\n".join(lines)
 

@@ -69,7 +69,9 @@ def bench(
         return
     request = _request(circuits, qubits, engines, repeats, shots, seed, time_limit)
     _check_files(saved, plot)
-    with opened_host() as host, embedded_vm(host, cpus) as vm:
+    from qvirt.probe.gpu import gpus
+
+    with opened_host() as host, embedded_vm(host, cpus, gpu=bool(gpus()[0])) as vm:
         if calibrate:
             _calibrate(host, vm, quiet)
         else:

@@ -72,6 +72,7 @@ def bench(
     host: Host, vm: VM, request: Request, bandwidth: float | None, tell: Callable[[str], None]
 ) -> Iterator[Row]:
     """One row for each circuit and engine, as they are measured."""
+    request = replace(request, engines=tuple(_with_devices(request.engines, vm)))
     for family in request.families:
         for qubits in request.qubits:
             source = CircuitSource(f"{family}-{qubits}", circuit(family, qubits, request.seed).encode())
@@ -126,7 +127,14 @@ def _observables(qubits: int, seed: int) -> tuple[str, ...]:
 
 
 def _forced(options: RunOptions, engine: str) -> RunOptions:
-    return options if engine == AUTO else replace(options, engine=engine)
+    name, _, device = engine.partition(":")
+    return options if engine == AUTO else replace(options, engine=name, device=device or None)
+
+
+def _with_devices(engines: Sequence[str], vm: VM) -> Iterator[str]:
+    """The torch engine on the CPU and on the GPU where the VM has one, or there would be no crossover."""
+    for engine in engines:
+        yield from ("torch:cpu", "torch:gpu") if engine == "torch" and vm.spec.gpu else (engine,)
 
 
 def _run(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> Result:
@@ -156,7 +164,7 @@ def _agreement(engine: str, exact: dict[str, Result | QvirtError]) -> str:
     assert isinstance(mine, Result)  # noqa: S101
     witness = UNCHECKED
     for other, theirs in exact.items():
-        if isinstance(theirs, QvirtError) or theirs.candidate.engine == mine.candidate.engine:
+        if isinstance(theirs, QvirtError) or _is_same(theirs, mine):
             continue
         tolerance = max(TOLERANCE[r.candidate.precision] for r in (mine, theirs))
         for a, b in zip(mine.expectations, theirs.expectations, strict=True):
@@ -168,6 +176,12 @@ def _agreement(engine: str, exact: dict[str, Result | QvirtError]) -> str:
         if witness == UNCHECKED:
             witness = theirs.candidate.engine if other == AUTO else other
     return witness
+
+
+def _is_same(one: Result, other: Result) -> bool:
+    """Code: the same on another device is a check too."""
+    a, b = one.candidate, other.candidate
+    return (a.engine, a.device_kind) == (b.engine, b.device_kind)
 
 
 def _check_known(run: Result, known: dict[str, float]) -> str:
@@ -193,8 +207,8 @@ def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: flo
     seconds = [run.timings.simulate for run in runs]
     median = statistics.median(seconds)
     candidate = runs[0].candidate
-    share, on = None, str(runs[0].metadata.get("device", "cpu"))
-    if bandwidth and on == "cpu" and candidate.method is Method.STATEVECTOR:
+    share = None
+    if bandwidth and candidate.device is None and candidate.method is Method.STATEVECTOR:
         moved = 2 * facts.passes * candidate.precision.amplitude_bytes * 2**facts.num_qubits
         share = moved / bandwidth / median
     return replace(
@@ -205,7 +219,7 @@ def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: flo
         slowest=max(seconds),
         gates_per_second=facts.gates / median,
         bandwidth_share=share,
-        device=None if on == "cpu" else on,
+        device=candidate.device,
     )
 
 

@@ -21,7 +21,7 @@ from qvirt.model.calibration import Calibration
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, RunOptions
-from qvirt.simulators.choice import calibration_key
+from qvirt.simulators.choice import calibration_key, candidates, lacking, shipped_constants
 from qvirt.simulators.contract import Constants, Simulator
 from qvirt.simulators.registry import installed, simulators
 from qvirt.simulators.workload import Workload
@@ -66,12 +66,12 @@ def calibrate(limits: Limits, tell: Callable[[float], None] = lambda fraction: N
     """Measure every installed engine with ``limits.threads`` threads; ``tell`` hears the share done."""
     constants: dict[str, dict[str, float]] = {}
     error: dict[str, float] = {}
-    work = list(_candidates())
+    work = list(_candidates(limits))
     for number, (engine, candidate) in enumerate(work):
         samples = list(_samples(engine, candidate, limits))
         if len(samples) >= FEWEST_SAMPLES:
             key = calibration_key(candidate)
-            constants[key], error[key] = fit(samples, engine.constants(candidate))
+            constants[key], error[key] = fit(samples, shipped_constants(engine, candidate, limits))
         tell((number + 1) / len(work))
     versions = {name: engine.version() or "" for name, engine in simulators().items() if installed(name)}
     return Calibration(platform.node(), versions, limits.threads, time.time(), constants, error)
@@ -94,15 +94,16 @@ def fit(samples: Sequence[Sample], shipped: Constants) -> tuple[dict[str, float]
     return {**shipped, **fitted}, float(np.quantile(factor, 0.9))
 
 
-def _candidates() -> Iterator[tuple[Simulator, Candidate]]:
+def _candidates(limits: Limits) -> Iterator[tuple[Simulator, Candidate]]:
     """Without those that are used only when asked for."""
     for name, engine in simulators().items():
         if installed(name):
-            chosen = (each for each in engine.candidates() if not each.precision.is_reduced)
+            chosen = (each for each in candidates(engine, limits) if not each.precision.is_reduced)
             yield from ((engine, candidate) for candidate in chosen)
 
 
 def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterator[Sample]:
+    _load_engine(engine, candidate, limits)
     deadline = time.perf_counter() + ENOUGH
     for qubits, families in SIZES.items():
         for family in families:
@@ -113,14 +114,22 @@ def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterato
                     return
                 if engine.supports(candidate, loaded.facts, options) is not None:
                     continue
-                shipped = engine.constants(candidate)
+                shipped = shipped_constants(engine, candidate, limits)
                 estimate = engine.estimate(candidate, loaded.facts, options, limits, shipped)
-                too_much = estimate.seconds > LONGEST_RUN or estimate.memory > limits.memory
+                too_much = estimate.seconds > LONGEST_RUN or lacking(estimate, limits) is not None
                 if too_much or not estimate.certain:
                     continue
                 work = Workload(loaded.circuit, loaded.facts, replace(options, precision=candidate.precision))
                 features = engine.features(candidate, loaded.facts, options)
                 yield Sample(features, _seconds(engine, candidate, work, limits))
+
+
+def _load_engine(engine: Simulator, candidate: Candidate, limits: Limits) -> None:
+    """One run that does not count: an engine that is loaded for its first circuit would look too slow to be
+    measured at all."""
+    loaded, options = _loaded("ghz", 4), RunOptions(shots=1, seed=SEED, precision=candidate.precision)
+    if engine.supports(candidate, loaded.facts, options) is None:
+        _once(engine, candidate, Workload(loaded.circuit, loaded.facts, options), limits)
 
 
 @cache

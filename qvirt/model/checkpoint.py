@@ -34,7 +34,7 @@ class CheckpointHead:
         """What keeps a run of ``other`` from going on here, in words; None where nothing does."""
         pairs: list[tuple[str, object, object]] = [
             ("circuit", self.circuit[:16], other.circuit[:16]),
-            ("engine", str(self.candidate), str(other.candidate)),
+            ("engine", str(_of_kind(self.candidate)), str(_of_kind(other.candidate))),
             ("version of the engine", self.engine_version, other.engine_version),
         ]
         pairs += [
@@ -45,19 +45,15 @@ class CheckpointHead:
         return ", its ".join(differing) or None
 
 
+def _of_kind(candidate: Candidate) -> Candidate:
+    """On any device of its kind the counts are the same."""
+    return replace(candidate, device=candidate.device and candidate.device_kind)
+
+
 def deciding(options: RunOptions) -> RunOptions:
     """``options`` without what does not change the counts, once there is a candidate."""
-    found = replace(options, engine=None, method=None, memory_limit=None, time_limit=None)
+    found = replace(options, engine=None, method=None, device=None, memory_limit=None, time_limit=None)
     return replace(found, keep=None, overwrite=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A checkpoint that was written: ``octets`` in its file, ``seconds`` that the run stood still."""
-
-    octets: int
-    seconds: float
-    head: CheckpointHead
 
 
 @dataclass(frozen=True, slots=True)

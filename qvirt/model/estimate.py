@@ -12,19 +12,27 @@ from qvirt.model.run import Method, Precision
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to simulate a circuit."""
+    """One way to simulate a circuit; ``device`` is torch's name of a GPU (cuda:0, mps), None for the CPU."""
 
     engine: str
     method: Method
     precision: Precision
+    device: str | None = None
+
+    @property
+    def device_kind(self) -> str:
+        """cpu, cuda or mps."""
+        return (self.device or "cpu").partition(":")[0]
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.method.value} ({self.precision.value})"
+        on = f" on {self.device}" if self.device else ""
+        return f"{self.engine} {self.method.value} ({self.precision.value}){on}"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The cost of one candidate: ``memory`` in bytes, ``seconds`` of wall time.
+    """The cost of one candidate: ``memory`` in bytes, ``seconds`` of wall time. ``device_memory`` is what it
+    takes of its GPU, of which ``memory``, the host's, has nothing.
 
     ``error`` is a factor: the true time lies between seconds / error and seconds * error nine times
     in ten. Where ``certain`` is false no prediction can be trusted (the method's cost depends on what
@@ -38,6 +46,7 @@ class Estimate:
     error: float
     certain: bool
     reason: str
+    device_memory: int = 0
 
     @property
     def cost(self) -> float:

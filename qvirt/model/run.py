@@ -183,14 +183,19 @@ def check_state_name(name: str) -> None:
         )
 
 
+DEVICES = ("cpu", "gpu", "cuda", "mps")
+"""What a run may be held to: ``gpu`` is any that is not the CPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Everything that may be asked of one run; a field left None is chosen by qvirt.
 
     ``observables`` are Pauli strings or sums in Qiskit's order (the rightmost letter is qubit 0):
-    ``"ZZI"``, ``"0.5*ZZ - 1.2*XI"``. ``memory_limit`` is bytes, ``time_limit`` seconds. ``start`` names the
-    state of the VM that the circuit begins in, ``keep`` what its own state before the last measurements is
-    kept as there; ``overwrite`` lets that take the place of one of the same name.
+    ``"ZZI"``, ``"0.5*ZZ - 1.2*XI"``. ``device`` is one of ``DEVICES``. ``memory_limit`` is bytes,
+    ``time_limit`` seconds. ``start`` names the state of the VM that the circuit begins in, ``keep`` what its
+    own state before the last measurements is kept as there; ``overwrite`` lets that take the place of one of
+    the same name.
     """
 
     shots: int = 1024
@@ -198,6 +203,7 @@ class RunOptions:
     engine: str | None = None
     method: Method | None = None
     precision: Precision | None = None
+    device: str | None = None
     observables: tuple[str, ...] = ()
     noise: Noise | None = None
     per_shot_memory: bool = False
@@ -215,6 +221,8 @@ class RunOptions:
                 f"shots must be between 1 and {MAX_SHOTS:,}, not {self.shots}",
                 hint="for example --shots 1024",
             )
+        if self.device not in (None, *DEVICES):
+            raise UsageError(f"there is no device {self.device!r}", hint=f"devices are: {', '.join(DEVICES)}")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be between 0 and 2^63 - 1, not {self.seed}")
         for name in ("memory_limit", "time_limit"):
@@ -231,8 +239,30 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU on which a kernel has given the right answer, as the trial measured it.
+
+    ``name`` is torch's, ``memory`` the bytes that were free there and ``bandwidth`` those that a copy moves
+    in a second. ``launch`` is the seconds of a small operation, ``startup`` those of a process's first use,
+    ``host_memory`` what that leaves resident in the process. ``triton``: the engine's own kernels run on it.
+    """
+
+    name: str
+    memory: int
+    bandwidth: float
+    launch: float
+    startup: float
+    host_memory: int
+    triton: bool
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may use: bytes of memory for the simulation itself, and threads.
+    """What a run may use: bytes of memory for the simulation itself, threads, and GPUs.
 
     ``seconds`` is the budget of one attempt, so that an engine that sees early that it will take
     longer can give up at once; None where there is none. ``slowdown`` is how many times as long as on
@@ -243,3 +273,8 @@ class Limits:
     threads: int
     seconds: float | None = None
     slowdown: float = 1.0
+    devices: tuple[Device, ...] = ()
+
+    def device(self, name: str | None) -> Device | None:
+        """The GPU of that name, where the run may use it."""
+        return next((device for device in self.devices if device.name == name), None)

@@ -8,6 +8,7 @@ from enum import Enum
 
 from qvirt.errors import UsageError
 from qvirt.model.run import Method, Noise, Precision, RunOptions
+from qvirt.units import show_bytes
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -90,7 +91,7 @@ class VMSpec:
         if self.cpus < 1:
             raise UsageError(f"a VM needs at least one CPU, not {self.cpus}")
         if self.memory < 256 << 20:
-            raise UsageError(f"a VM needs at least 256 MiB of memory, not {self.memory} bytes")
+            raise UsageError(f"a VM needs at least 256 MiB of memory, not {show_bytes(self.memory)}")
         for name in self.environment:
             if not VARIABLE.fullmatch(name):
                 raise UsageError(f"{name!r} is not the name of an environment variable")

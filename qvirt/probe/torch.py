@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from qvirt.model.hardware import Gpu, Torch
+from qvirt.model.run import Device
 from qvirt.probe.command import run
 
 _LIMIT = 180.0
@@ -27,12 +29,21 @@ _SCRIPT = f"""
 import sys
 sys.path[:] = [place for place in sys.path if place] + [{str(_ROOT)!r}]
 import json, time, torch
+from dataclasses import asdict
+from qvirt.simulators.torch_statevector import devices
 def line(failure):
     return str(failure).strip().partition("\\n")[0] or type(failure).__name__
 def product(name, on):
     start = time.perf_counter()
     right = torch.equal((on @ on).cpu(), a @ a)
     return time.perf_counter() - start, None if right else "a matrix product came out wrong"
+def memory():
+    try:
+        lines = open("/proc/self/status").read().splitlines()
+    except OSError:
+        return 0
+    found = [int(line.split()[1]) << 10 for line in lines if line.startswith(("VmRSS", "VmData"))]
+    return max(now - before for now, before in zip(found, start_memory)) if start_memory else found
 def triton(name):
     # The engine's own kernels, and its comparison with the plain path.
     try:
@@ -53,8 +64,12 @@ if not gpus:
         unseen = line(failure) if built else "it is built without CUDA"
 kernels = []
 a = torch.arange(64 * 64).reshape(64, 64).remainder(7).float()
+start_memory = []
+start_memory = memory() or []
+startup = 0.0
 for name in ["cpu", *gpus]:
-    uuid = error = seconds = refused = None
+    uuid = error = seconds = refused = measured = None
+    began = time.perf_counter()
     try:
         if name.startswith("cuda"):
             uuid = str(getattr(torch.cuda.get_device_properties(name), "uuid", "")) or None
@@ -62,9 +77,15 @@ for name in ["cpu", *gpus]:
         product(name, on)
         seconds, error = product(name, on)
         refused = triton(name) if name.startswith("cuda") and error is None else "for CUDA only"
+        # What the first waits for once more libraries than a context: the next one's time says too little.
+        startup = max(startup, time.perf_counter() - began) if name != "cpu" else 0.0
+        if name != "cpu" and error is None:
+            taken = memory() if start_memory else 0
+            measured = asdict(devices.measured(name, startup, taken, refused is None))
     except Exception as failure:
         error = line(failure)
-    kernels.append(dict(device=name, uuid=uuid, error=error, seconds=seconds, triton_refused=refused))
+    kernels.append(dict(device=name, uuid=uuid, error=error, seconds=seconds, triton_refused=refused,
+        measured=measured))
 print(json.dumps(dict(version=torch.__version__, unseen=unseen, kernels=kernels)))
 """
 
@@ -74,7 +95,8 @@ class Kernel:
     """The trial on one device; ``error`` is None where the answer was the CPU's.
 
     ``seconds`` are those of the second run, with the answer brought back. ``triton_refused`` is why the
-    engine's Triton kernels are not used there, None where they gave the right answer too.
+    engine's Triton kernels are not used there, None where they gave the right answer too. ``measured`` is
+    what the engine reckons with, of a GPU that works.
     """
 
     device: str
@@ -82,6 +104,7 @@ class Kernel:
     error: str | None
     seconds: float | None = None
     triton_refused: str | None = None
+    measured: Device | None = None
 
 
 def torch(script: str = _SCRIPT) -> tuple[Torch, tuple[Kernel, ...]]:
@@ -98,12 +121,16 @@ def read(text: str) -> tuple[Torch, tuple[Kernel, ...]]:
     """What the script printed, after anything that torch printed itself."""
     try:
         found = json.loads(text.strip().splitlines()[-1])
-        kernels = tuple(Kernel(**kernel) for kernel in found["kernels"])
+        kernels = tuple(_kernel(**kernel) for kernel in found["kernels"])
     except (ValueError, IndexError, KeyError, TypeError):
         return Torch(_version(), (), "torch's trial gave an answer that cannot be read"), ()
     works = tuple(kernel.device for kernel in kernels if kernel.error is None)
     failures = [f"{kernel.device}: {kernel.error}" for kernel in kernels if kernel.error is not None]
     return Torch(found["version"], works, "; ".join(failures) or None, found["unseen"]), kernels
+
+
+def _kernel(measured: dict[str, Any] | None = None, **rest: Any) -> Kernel:
+    return Kernel(**rest, measured=None if measured is None else Device(**measured))
 
 
 def _version() -> str | None:

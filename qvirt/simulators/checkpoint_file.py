@@ -16,20 +16,19 @@ a random state do not; of a sparse or structured one they become next to nothing
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from qvirt.errors import CheckpointRefused, StateError, Unavailable
+from qvirt.errors import CheckpointRefused, Unavailable
 from qvirt.model.checkpoint import LONGEST_HEAD, CheckpointHead, cut_off, damaged, head_line, read_head
 from qvirt.simulators.checkpoint import CHUNK, Checkpoint
 from qvirt.units import show_bytes
+
+Put = Callable[[bytes | memoryview], object]
 
 _FRAME = struct.Struct(">BIII")
 _RAW, _ZSTD, _END = b"rze"
@@ -39,52 +38,35 @@ _WORTH = 0.9
 _LEVEL = 1
 
 
-def write(path: Path, head: CheckpointHead, checkpoint: Checkpoint) -> int:
-    """Write beside ``path``, sync, rename over it; nothing is left on failure. The octets written."""
-    part = path.with_name(f"{path.name}.part")
-    with _disk_errors(path):
-        try:
-            with part.open("wb") as file:
-                _Writer(file).all(head, checkpoint)
-                file.flush()
-                os.fsync(file.fileno())
-                octets = file.tell()
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    return octets
+def write(put: Put, head: CheckpointHead, checkpoint: Checkpoint) -> None:
+    """``put`` the file, one chunk after the other, so that nothing is in memory twice."""
+    _Writer(put).all(head, checkpoint)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[CheckpointHead, Checkpoint]]:
-    """The checkpoint in a file; its chunks are read, checked and unpacked as they are asked for.
+def opened(file: BinaryIO) -> Iterator[tuple[CheckpointHead, Checkpoint]]:
+    """The checkpoint that ``file`` holds; its chunks are read, checked and unpacked as they are asked for.
 
-    Raises CheckpointRefused with the reason where the file is no whole checkpoint: also at the end of the
+    Raises CheckpointRefused with the reason where that is no whole checkpoint: also at the end of the
     block, where not all of it has been read.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise CheckpointRefused(f"the checkpoint cannot be read: {error.strerror}") from None
-    with file:
-        reader = _Reader(file)
-        head = reader.head()
-        frames = reader.frames()
-        yield head, Checkpoint(_header(next(frames, b"")), frames)
-        if next(frames, None) is not None:
-            raise CheckpointRefused("the checkpoint holds more than its engine takes")
+    reader = _Reader(file)
+    head = reader.head()
+    frames = reader.frames()
+    yield head, Checkpoint(_header(next(frames, b"")), frames)
+    if next(frames, None) is not None:
+        raise CheckpointRefused("the checkpoint holds more than its engine takes")
 
 
 class _Writer:
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, put: Put) -> None:
+        self._put = put
         self._crc = 0
         self._compress = _compressor()
 
     def all(self, head: CheckpointHead, checkpoint: Checkpoint) -> None:
         line = head_line(head)
-        self._file.write(line)
+        self._put(line)
         self._crc = zlib.crc32(line)
         self._chunk(json.dumps(checkpoint.header).encode())
         for chunk in checkpoint.chunks:
@@ -102,8 +84,8 @@ class _Writer:
 
     def _frame(self, kind: int, stored: bytes | memoryview, size: int) -> None:
         self._crc = zlib.crc32(stored, zlib.crc32(struct.pack(">BII", kind, len(stored), size), self._crc))
-        self._file.write(_FRAME.pack(kind, len(stored), size, self._crc))
-        self._file.write(stored)
+        self._put(_FRAME.pack(kind, len(stored), size, self._crc))
+        self._put(stored)
 
 
 class _Reader:
@@ -172,15 +154,3 @@ def _decompressed(stored: bytes, size: int) -> bytes:
     except zstandard.ZstdError:
         pass
     raise damaged("a chunk cannot be unpacked")
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StateError(
-            f"the checkpoint cannot be written: {error.strerror or error}",
-            hint=f"{path.parent} has no room for it" if full else None,
-        ) from error

@@ -16,14 +16,14 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from qvirt.errors import DoesNotFit, QvirtError, Unsupported
+from qvirt.errors import DoesNotFit, QvirtError, Unavailable, Unsupported
 from qvirt.model.calibration import Calibration
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import split
 from qvirt.simulators.checkpoint import Checkpoint
-from qvirt.simulators.contract import Program, Simulator, StartsFrom
+from qvirt.simulators.contract import Constants, Program, Simulator, StartsFrom, UsesDevices
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.units import show_bytes, show_seconds
 
@@ -100,7 +100,7 @@ def survey(
     estimates: list[Estimate] = []
     rejected: list[Rejection] = []
     for engine in simulators().values():
-        for candidate in engine.candidates():
+        for candidate in candidates(engine, limits):
             if not _asked_for(candidate, options):
                 continue
             if not installed(engine.name):
@@ -110,10 +110,10 @@ def survey(
                 reason = reason or engine.supports(candidate, facts, options)
             if reason is None:
                 estimate = _estimate(engine, candidate, facts, options, limits, calibration)
-                if estimate.memory <= limits.memory or not estimate.certain:
+                reason = lacking(estimate, limits)
+                if reason is None:
                     estimates.append(estimate)
                     continue
-                reason = f"needs {show_bytes(estimate.memory)}, the limit is {show_bytes(limits.memory)}"
             rejected.append(Rejection(candidate, reason))
     return estimates, rejected
 
@@ -160,14 +160,46 @@ def _estimate(
 ) -> Estimate:
     key = calibration_key(candidate)
     if calibration is None or key not in calibration.constants:
-        estimate = engine.estimate(candidate, facts, options, limits, engine.constants(candidate))
+        constants = shipped_constants(engine, candidate, limits)
+        estimate = engine.estimate(candidate, facts, options, limits, constants)
         return replace(estimate, seconds=estimate.seconds * limits.slowdown)
     estimate = engine.estimate(candidate, facts, options, limits, calibration.constants[key])
     return replace(estimate, error=calibration.error[key])
 
 
 def calibration_key(candidate: Candidate) -> str:
-    return f"{candidate.engine}/{candidate.method.value}/{candidate.precision.value}"
+    key = f"{candidate.engine}/{candidate.method.value}/{candidate.precision.value}"
+    return f"{key}/{candidate.device}" if candidate.device else key
+
+
+def candidates(engine: Simulator, limits: Limits) -> Iterable[Candidate]:
+    """On the CPU, and on every GPU that there is for those that can use one."""
+    yield from engine.candidates()
+    if isinstance(engine, UsesDevices):
+        for device in limits.devices:
+            for candidate in engine.candidates():
+                yield replace(candidate, device=device.name)
+
+
+def shipped_constants(engine: Simulator, candidate: Candidate, limits: Limits) -> Constants:
+    """Those to use where nothing was measured by calibration."""
+    device = limits.device(candidate.device)
+    if device is None or not isinstance(engine, UsesDevices):
+        return engine.constants(candidate)
+    return engine.device_constants(candidate, device)
+
+
+def lacking(estimate: Estimate, limits: Limits) -> str | None:
+    """The memory that it surely needs, and that there is not."""
+    if estimate.certain and estimate.memory > limits.memory:
+        return f"needs {show_bytes(estimate.memory)}, the limit is {show_bytes(limits.memory)}"
+    device = limits.device(estimate.candidate.device)
+    if device is None or estimate.device_memory <= device.memory:
+        return None
+    return (
+        f"needs {show_bytes(estimate.device_memory)} of {device.name}, "
+        f"where {show_bytes(device.memory)} were free"
+    )
 
 
 def _asked_for(candidate: Candidate, options: RunOptions) -> bool:
@@ -175,6 +207,7 @@ def _asked_for(candidate: Candidate, options: RunOptions) -> bool:
         options.engine in (None, candidate.engine)
         and options.method in (None, candidate.method)
         and options.precision in (None, candidate.precision)
+        and options.device in (None, candidate.device_kind, "gpu" if candidate.device else "cpu")
     )
 
 
@@ -259,11 +292,21 @@ def _reason(safe: Estimate | None, stages: tuple[Stage, ...]) -> str:
 def _refusal(
     facts: CircuitFacts, options: RunOptions, limits: Limits, rejected: list[Rejection]
 ) -> QvirtError:
+    if options.device not in (None, "cpu") and not limits.devices:
+        return Unavailable(
+            f"there is no {options.device} for it: this VM was given no GPU, or no kernel runs on one",
+            hint="`qvirt doctor` says what runs here, `qvirt vm create NAME --gpu` makes a VM with a GPU",
+        )
     reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected if "needs" in r.reason)
     if not reasons:
         reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected) or "the engine has no such method"
         return Unsupported(
             f"no method can do this: {reasons}", hint="leave out --engine, --method or --precision"
+        )
+    if options.device not in (None, "cpu"):
+        return DoesNotFit(
+            f"{facts.num_qubits} qubits do not fit: {reasons}",
+            hint="leave out --device, use fewer qubits, or take fewer bytes an amplitude: --precision half",
         )
     amplitude = (options.precision or Precision.SINGLE).amplitude_bytes
     nearest = max(0, (limits.memory // amplitude).bit_length() - 1)

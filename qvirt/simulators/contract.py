@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
 from qvirt.model.result import Expectation, Position
-from qvirt.model.run import Limits, Method, RunOptions
+from qvirt.model.run import Device, Limits, Method, RunOptions
 from qvirt.simulators.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -139,6 +139,14 @@ class LoadsLate(Protocol):
 
     @property
     def load_seconds(self) -> float: ...
+
+
+@runtime_checkable
+class UsesDevices(Protocol):
+    """A simulator whose candidates can also run on a GPU: the same with their ``device`` set."""
+
+    def device_constants(self, candidate: Candidate, device: Device) -> Constants:
+        """``Simulator.constants`` for a candidate on it."""
 
 
 @runtime_checkable

@@ -6,11 +6,11 @@ import sys
 
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate
-from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.model.run import Device, Limits, Method, Precision, RunOptions
 from qvirt.simulators.active import width
 from qvirt.simulators.contract import Constants
 from qvirt.simulators.sampling import reading_memory
-from qvirt.simulators.torch_statevector import blocks, sizes
+from qvirt.simulators.torch_statevector import blocks, devices, sizes
 
 LOAD_SECONDS = 1.3
 """What the first circuit of a process waits for torch."""
@@ -21,6 +21,17 @@ BASE_MEMORY = 32 << 20
 _GATE_MEMORY = 2400
 _MOST_AMPLITUDES = 1 << 22
 """Of a batch of states: with more of them it does not get faster."""
+
+_FUSED_SHARE = 0.5
+"""Of a GPU's bandwidth, that a fused pass reaches: assumed."""
+
+_PLAIN_PASSES = 4.0
+_GATES_A_PASS = 3.0
+_GATE_LAUNCHES = 12
+_READ_LAUNCHES = 40
+_READ_BYTES = 128
+"""By what the plain path does: the passes and the operations of a gate, the gates of one that would be fused,
+the operations of a reading, and what that moves for each amplitude."""
 
 LOSS = {Precision.FLOAT8: 7.2e-4, Precision.BFLOAT16: 3.7e-6, Precision.HALF: 4.5e-8}
 """What a sweep takes from the fidelity: measured on random circuits of 8 to 14 qubits, with 2 to 5 sweeps."""
@@ -84,6 +95,8 @@ def is_one_state(candidate: Candidate, facts: CircuitFacts, options: RunOptions)
 
 def sweeps(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> bool:
     """Many sets of parameters go together, and that is faster than one after another."""
+    if candidate.device is not None:
+        return False
     exact = candidate.method is Method.STATEVECTOR and not candidate.precision.is_reduced
     small = facts.num_qubits <= MOST_SWEPT_QUBITS and not facts.resets
     return exact and small and is_one_state(candidate, facts, options)
@@ -100,6 +113,27 @@ def sweep_memory(candidate: Candidate, facts: CircuitFacts, limits: Limits, rows
     qubits, precision = facts.num_qubits, candidate.precision
     at_once = min(rows, rows_at_once(qubits, facts.size, precision, limits))
     return _sweep_base(qubits, precision) + at_once * _row_bytes(qubits, facts.size, precision)
+
+
+def device_constants(candidate: Candidate, device: Device) -> Constants:
+    """From what the trial has measured of a GPU. What a pass takes of the bandwidth there is assumed, and
+    not measured on any yet."""
+    amplitude = 2 * candidate.precision.amplitude_bytes / device.bandwidth
+    fused = amplitude / _FUSED_SHARE
+    plain = amplitude * _PLAIN_PASSES
+    found = constants(candidate)
+    return {
+        **found,
+        "run": found["run"] + _READ_LAUNCHES * device.launch,
+        "gate": found["gate"] + (1 if device.triton else _GATE_LAUNCHES) * device.launch,
+        "sweep": fused if device.triton else plain * _GATES_A_PASS,
+        "tile": 0.0,
+        "amplitude": _READ_BYTES / device.bandwidth,
+        "term": _READ_BYTES / device.bandwidth,
+        "step": found.get("step", 0.0) + _GATE_LAUNCHES * device.launch,
+        "work": plain,
+        "branch": found["branch"] + _READ_LAUNCHES * device.launch,
+    }
 
 
 def _sweep_base(num_qubits: int, precision: Precision) -> int:
@@ -139,14 +173,12 @@ def held(candidate: Candidate, facts: CircuitFacts, options: RunOptions, shots: 
     return min(shots, _splits(facts)) + 2
 
 
-def shots_at_once(
-    candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits, device: str
-) -> int:
+def shots_at_once(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
     if is_one_state(candidate, facts, options):
         return options.shots
     bits, precision = index_bits(candidate, facts, options), candidate.precision
-    work = _work_bytes(options.shots, bits, precision, device, limits)
-    states = (limits.memory - _fixed(facts, options) - work) // sizes.state_bytes(1, bits, precision)
+    room = _room(candidate, facts, options, limits) - _work_bytes(options.shots, candidate, bits, limits)
+    states = room // sizes.state_bytes(1, bits, precision)
     if _is_drawn(candidate, options):
         return max(1, min(options.shots, (states - 1) // 2, _MOST_AMPLITUDES >> bits))
     fits = held(candidate, facts, options, options.shots) <= states
@@ -164,25 +196,40 @@ def _splits(facts: CircuitFacts) -> int:
     return sys.maxsize if loops else facts.collapses
 
 
-def memory(
-    candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits, device: str
-) -> int:
-    """Bytes, never below what is taken. States are changed in place, a tile at a time."""
-    bits, precision = index_bits(candidate, facts, options), candidate.precision
-    shots = shots_at_once(candidate, facts, options, limits, device)
+def memory(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> tuple[int, int]:
+    """Bytes of the host and of the GPU, never below what is taken. States are changed in place, a tile at a
+    time; a GPU that shares the host's memory takes its part of that."""
+    bits = index_bits(candidate, facts, options)
+    shots = shots_at_once(candidate, facts, options, limits)
     states = held(candidate, facts, options, shots)
-    size = sizes.state_bytes(states, bits, precision) + _work_bytes(shots, bits, precision, device, limits)
-    if options.state:
-        size += 32 << bits
+    inside = sizes.state_bytes(states, bits, candidate.precision)
+    inside += _work_bytes(shots, candidate, bits, limits)
+    read = 32 << bits if options.state else 0
     if compares(candidate, facts, options, limits):
-        size += (16 + 48) << bits
-    return _fixed(facts, options) + size
+        inside += 16 << bits
+        read += 48 << bits
+    host = _fixed(facts, options) + read
+    device = limits.device(candidate.device)
+    if device is None:
+        return host + inside, 0
+    inside += _GATE_MEMORY * facts.size  # matrices and tables are on both sides
+    host += 0 if devices.is_started(device.name) else device.host_memory
+    host += sizes.copied_bytes(shots, bits, device.kind)
+    return (host + inside if device.kind == "mps" else host), inside
 
 
-def _work_bytes(rows: int, bits: int, precision: Precision, device: str, limits: Limits) -> int:
+def _room(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
+    """Bytes for states and the work on them, where they are kept."""
+    device = limits.device(candidate.device)
+    return limits.memory - _fixed(facts, options) if device is None else device.memory
+
+
+def _work_bytes(rows: int, candidate: Candidate, bits: int, limits: Limits) -> int:
     """Beside the states: of the plain path, or of the one in blocks."""
-    plain = sizes.work_bytes(rows, bits, precision, device)
-    return max(plain, blocks.work_bytes(bits, precision, limits.threads)) if device == "cpu" else plain
+    plain = sizes.work_bytes(rows, bits, candidate.precision, candidate.device or "cpu")
+    if candidate.device is not None:
+        return plain
+    return max(plain, blocks.work_bytes(bits, candidate.precision, limits.threads))
 
 
 def compares(candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits) -> bool:
@@ -190,7 +237,14 @@ def compares(candidate: Candidate, facts: CircuitFacts, options: RunOptions, lim
     if not candidate.precision.is_reduced or not is_one_state(candidate, facts, options):
         return False
     qubits = width(facts, options)
-    return qubits <= MOST_COMPARED_QUBITS and (80 << qubits) + _fixed(facts, options) <= limits.memory
+    if qubits > MOST_COMPARED_QUBITS:
+        return False
+    device = limits.device(candidate.device)
+    if device is None:
+        return (80 << qubits) + _fixed(facts, options) <= limits.memory
+    if device.kind == "mps":
+        return False  # it has no double precision
+    return 32 << qubits <= device.memory and (48 << qubits) + _fixed(facts, options) <= limits.memory
 
 
 def features(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> dict[str, float]:

@@ -87,6 +87,7 @@ class _Builder:
         self._num_qubits = num_qubits
         self._gates: list[Operation | Noisy] = []
         self._wires = list(range(num_qubits))
+        self._moved = False
         self._loops: list[tuple[list[int], list[int]]] = []
 
     def block(self, circuit: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int]) -> None:
@@ -114,17 +115,18 @@ class _Builder:
 
     def flush(self) -> None:
         """What comes next may be jumped to."""
-        moved = self._wires != list(range(self._num_qubits))
-        if self._gates or moved:
+        if self._gates or self._moved:
             self.steps.append(Segment(tuple(self._gates), tuple(self._wires)))
-        self._gates, self._wires = [], list(range(self._num_qubits))
+        self._gates, self._wires, self._moved = [], list(range(self._num_qubits)), False
 
     def _gate(self, step: CircuitInstruction, on: Sequence[int]) -> None:
         if step.name == "swap":
             a, b = on
             self._wires[a], self._wires[b] = self._wires[b], self._wires[a]
+            self._moved = True
         else:
-            self._gates.append(placed(operation(step, on), self._wires))
+            made = operation(step, on)
+            self._gates.append(placed(made, self._wires) if self._moved else made)
         for places, channel in self._after.get(len(on), ()):
             self._noisy([on[place] for place in places], channel)
 

@@ -23,7 +23,7 @@ from qvirt.simulators.channels import after_gate
 from qvirt.simulators.checkpoint import Checkpoint, fill, pieces
 from qvirt.simulators.contract import Outcome
 from qvirt.simulators.lowering import lower, lower_to_two_qubit
-from qvirt.simulators.torch_statevector import cost, saved, sizes, trajectories
+from qvirt.simulators.torch_statevector import cost, devices, saved, sizes, trajectories
 from qvirt.simulators.torch_statevector.density import DensityMatrix
 from qvirt.simulators.torch_statevector.flow import Jump, Noisy, Read, Reset, Segment, Step, compiled
 from qvirt.simulators.torch_statevector.operations import LARGEST_MATRIX, basis
@@ -35,6 +35,9 @@ from qvirt.simulators.workload import Workload
 
 _MOST_COMPILED = 4096
 
+_LEAST_WAITED = 24
+"""log2 of the amplitudes whose sweep on a GPU takes about as long as waiting for it."""
+
 
 class TorchProgram:
     """Qubits that nothing acts on are left out, unless the whole state is asked for."""
@@ -44,25 +47,27 @@ class TorchProgram:
         candidate: Candidate,
         work: Workload,
         limits: Limits,
-        device: str,
         checkpoint: Checkpoint | None = None,
     ) -> None:
+        if candidate.device is not None:
+            devices.require(candidate.device, cost.memory(candidate, work.facts, work.options, limits)[1])
         bits = cost.index_bits(candidate, work.facts, work.options)
         torch.set_num_threads(max(1, limits.threads) if bits >= sizes.SHARED_FROM else 1)
         self._work = work
         self._double: TorchProgram | None = None
         """The same in double precision, to be compared with; it goes first."""
         if cost.compares(candidate, work.facts, work.options, limits):
-            self._double = TorchProgram(replace(candidate, precision=Precision.DOUBLE), work, limits, device)
+            self._double = TorchProgram(replace(candidate, precision=Precision.DOUBLE), work, limits)
         self._kind = DensityMatrix if candidate.method is Method.DENSITY_MATRIX else State
-        self._traits = Traits(device, candidate.precision, limits.threads)
+        self._traits = Traits(candidate.device or "cpu", candidate.precision, limits.threads)
+        self._waits = candidate.device is not None and bits >= _LEAST_WAITED
         place = {qubit: number for number, qubit in enumerate(active(work.facts, work.options))}
         self._num_qubits = len(place)
         self._steps, clbit_of, phase = _read(work, place, held=self._kind is DensityMatrix)
         self._before = [0, *np.cumsum([_weight(step) for step in self._steps]).tolist()]
         self._one_state = cost.is_one_state(candidate, work.facts, work.options)
         self._tally = Tally(work, clbit_of, phase, candidate.precision, self._one_state)
-        self._batch = cost.shots_at_once(candidate, work.facts, work.options, limits, device)
+        self._batch = cost.shots_at_once(candidate, work.facts, work.options, limits)
         self._unitaries: dict[tuple[int, tuple[int, ...]], Unitary] = {}
         self._generator = np.random.default_rng(work.seed)
         self._left = work.options.shots
@@ -91,7 +96,8 @@ class TorchProgram:
         )
 
     def advance(self, seconds: float) -> bool:
-        """At least one sweep."""
+        """At least one sweep. A GPU is waited for where its sweeps are long: it would be given all of them
+        at once, and the clock would say nothing."""
         end = time.perf_counter() + seconds
         while self._open:
             if self._double is not None and not self._double.is_at_end:
@@ -100,6 +106,8 @@ class TorchProgram:
                 self._step()
             if not self._open and self._left:
                 self._begin()
+            if self._waits:
+                devices.settle(self._traits.device)
             if time.perf_counter() > end:
                 break
         return not self._open
@@ -123,6 +131,7 @@ class TorchProgram:
         return Checkpoint({**header, "double": other.header}, chain(self._chunks(), other.chunks))
 
     def result(self) -> Outcome:
+        devices.release(self._traits.device)
         return self._tally.outcome(self._generator)
 
     def _begin(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.estimate import Candidate, Estimate
-from qvirt.model.run import Limits, Method, Precision, RunOptions
+from qvirt.model.run import Device, Limits, Method, Precision, RunOptions
 from qvirt.simulators.active import width
 from qvirt.simulators.contract import Constants, Program, predicted
 from qvirt.simulators.sampling import probabilities_refusal
@@ -32,6 +32,9 @@ CANNOT_RUN = frozenset({"store", "box"})
 _MOST_BITS = 44
 _MOST_STATE_QUBITS = 30
 
+_UNSURE = 2.0
+"""A factor of the error of what a GPU takes: the constants are assumed until a calibration."""
+
 
 class TorchSimulator:
     name = "torch"
@@ -50,6 +53,8 @@ class TorchSimulator:
     def supports(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> str | None:
         if cost.index_bits(candidate, facts, options) > _MOST_BITS:
             return f"a dense state of {width(facts, options)} qubits is too large for any machine"
+        if candidate.device_kind == "mps" and candidate.precision in (Precision.DOUBLE, Precision.FLOAT8):
+            return f"Apple's GPUs have no {candidate.precision.value} precision"
         if unknown := sorted(CANNOT_RUN & facts.operations.keys()):
             return f"it cannot run {unknown[0]}"
         once = cost.is_one_state(candidate, facts, options)
@@ -80,17 +85,21 @@ class TorchSimulator:
     ) -> Estimate:
         # A calibration may know nothing of noise and of circuits with measurements in the middle.
         constants = {**cost.constants(candidate), **constants}
-        device = devices.device()
-        load = 0.0 if cost.is_loaded() else self.load_seconds
+        device = limits.device(candidate.device)
         once = cost.is_one_state(candidate, facts, options)
+        host, inside = cost.memory(candidate, facts, options, limits)
         return Estimate(
             candidate,
-            memory=cost.memory(candidate, facts, options, limits, device),
-            seconds=load + predicted(cost.features(candidate, facts, options), constants),
-            error=2.0 if once else 4.0,
+            memory=host,
+            seconds=_start(device) + predicted(cost.features(candidate, facts, options), constants),
+            error=(2.0 if once else 4.0) * (1.0 if device is None else _UNSURE),
             certain=True,
             reason=_reason(candidate, facts, options) + ("" if once else ", for every history of chance"),
+            device_memory=inside,
         )
+
+    def device_constants(self, candidate: Candidate, device: Device) -> Constants:
+        return cost.device_constants(candidate, device)
 
     def sweeps(self, candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> bool:
         return cost.sweeps(candidate, facts, options)
@@ -98,11 +107,10 @@ class TorchSimulator:
     def estimate_sweep(
         self, candidate: Candidate, facts: CircuitFacts, options: RunOptions, limits: Limits, rows: int
     ) -> Estimate:
-        load = 0.0 if cost.is_loaded() else self.load_seconds
         return Estimate(
             candidate,
             memory=cost.sweep_memory(candidate, facts, limits, rows),
-            seconds=load + cost.sweep_seconds(facts, options, rows),
+            seconds=_start(None) + cost.sweep_seconds(facts, options, rows),
             error=2.0,
             certain=True,
             reason=f"compiled once; many dense state vectors of {facts.num_qubits} qubits at a time",
@@ -118,7 +126,13 @@ class TorchSimulator:
     ) -> Program:
         from qvirt.simulators.torch_statevector.program import TorchProgram
 
-        return TorchProgram(candidate, work, limits, devices.device(), checkpoint)
+        return TorchProgram(candidate, work, limits, checkpoint)
+
+
+def _start(device: Device | None) -> float:
+    """Seconds until the first operation of this process."""
+    load = 0.0 if cost.is_loaded() else cost.LOAD_SECONDS
+    return load if device is None or devices.is_started(device.name) else load + device.startup
 
 
 def _reason(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> str:
@@ -126,4 +140,5 @@ def _reason(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> s
     if candidate.method is Method.DENSITY_MATRIX:
         return f"a dense density matrix of {qubits} qubits, which holds noise exactly"
     kept = f", kept in {candidate.precision.value}" if candidate.precision.is_reduced else ""
-    return f"a dense state vector of {qubits} qubits that can be watched, saved and moved{kept}"
+    on = f" on {candidate.device}" if candidate.device else ""
+    return f"a dense state vector of {qubits} qubits that can be watched, saved and moved{kept}{on}"

@@ -20,6 +20,7 @@ another, which on a busy machine takes them milliseconds."""
 _TILES = 5
 """What gates take beside the state, in tiles: the tile, a gathered copy and a product; two for rounding."""
 
+_COPIES = 6
 _CHUNKS = 8
 """What reading takes: amplitudes as two planes of doubles, their partners, places and products."""
 
@@ -37,6 +38,11 @@ def state_bytes(rows: int, num_qubits: int, precision: Precision) -> int:
     size = 1 << num_qubits
     scales = 2 * size // min(SCALED_BLOCK, size) if precision is Precision.FLOAT8 else 0
     return rows * (size * precision.amplitude_bytes + scales)
+
+
+def copied_bytes(rows: int, num_qubits: int, device: str) -> int:
+    """What a reading of a GPU's state takes of the host: chances as doubles, their places and sums."""
+    return _COPIES * 8 * min(rows << num_qubits, 1 << chunk_bits(device))
 
 
 def work_bytes(rows: int, num_qubits: int, precision: Precision, device: str) -> int:

@@ -82,9 +82,10 @@ class State:
 
     def operations(self, found: Iterable[Operation | Noisy]) -> Iterator[Operation]:
         """On positions. Channels are drawn here, and are no operations."""
+        unmoved = self.wires == list(range(self.num_qubits))
         for each in found:
             assert not isinstance(each, Noisy)  # noqa: S101
-            yield placed(each, self.wires)
+            yield each if unmoved else placed(each, self.wires)
 
     def apply(self, operations: Sequence[Operation]) -> None:
         """Operations on qubits, at once and without compiling them."""

@@ -169,7 +169,7 @@ def _product_type(kept: Format, device: str) -> torch.dtype:
     """What products take. Triton's interpreter, on CPUs, has no bfloat16."""
     if kept.storage in (torch.complex128, torch.float64):
         return torch.float64
-    if device == "cpu":
+    if not device.startswith("cuda"):
         return torch.float32
     if kept.storage in (torch.complex64, torch.float32):
         exact = torch.cuda.get_device_capability(device) in _DOUBLE_CORES

@@ -47,7 +47,11 @@ def compile_unitary(operations: Sequence[Operation], num_qubits: int, traits: Tr
     """By the fastest path there is. The operations' qubits are bit positions of the amplitudes' index."""
     from qvirt.simulators.torch_statevector import blocked, rounded
     from qvirt.simulators.torch_statevector.plain import PlainUnitary
+    from qvirt.simulators.torch_statevector.triton_path import triton_unitary
 
+    fused = triton_unitary(operations, num_qubits, traits)
+    if fused is not None:
+        return fused
     if blocked.is_for(operations, traits):
         return blocked.BlockedUnitary(operations, num_qubits, traits)
     if rounded.is_for(operations, traits):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from qvirt.cli.options import OutputFormat
 from qvirt.cli.render_bench import bench_text
-from qvirt.host.bench import Crossover, Row, crossovers
+from qvirt.host.bench import Crossover, Row, _forced, _with_devices, crossovers
 from qvirt.model.estimate import Candidate
-from qvirt.model.run import Method, Precision
+from qvirt.model.run import Method, Precision, RunOptions
+from qvirt.model.vm import VM, VMSpec, VMState
 
 
 def row(qubits: int, seconds: float | None, device: str | None = None, family: str = "qv") -> Row:
@@ -43,3 +44,14 @@ def test_each_family_and_each_gpu_by_itself_and_nothing_without_both() -> None:
     assert crossovers([row(10, 0.02, "cuda:0", "ghz")]) == []
     gpus = [row(25, 0.2, "cuda:0"), row(25, 5.0, "cuda:1"), row(25, 0.2, "cuda:0", "ghz")]
     assert crossovers(CPU + gpus) == [Crossover("qv", "cuda:0", 25, 25), Crossover("qv", "cuda:1", None, 25)]
+
+
+def test_torch_is_measured_on_both_where_the_vm_has_a_gpu() -> None:
+    def engines(gpu: bool) -> tuple[str, ...]:
+        return tuple(_with_devices(("auto", "torch"), VM("1", VMSpec("lab", gpu=gpu), VMState.RUNNING, 0.0)))
+
+    assert engines(gpu=False) == ("auto", "torch")
+    assert engines(gpu=True) == ("auto", "torch:cpu", "torch:gpu")
+    forced = _forced(RunOptions(), "torch:gpu")
+    assert (forced.engine, forced.device) == ("torch", "gpu")
+    assert _forced(RunOptions(), "torch").device is None

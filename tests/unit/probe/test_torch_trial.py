@@ -68,6 +68,39 @@ def test_a_gpu_that_torch_counts_and_cannot_use() -> None:
     assert kernels[-1].error in str(trial.reason)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_each_of_several_gpus_is_tried_and_measured() -> None:
+    """The trial's own code, on devices of torch that are the CPU under other names."""
+    free = "from qvirt.simulators.torch_statevector import devices as found\n"
+    free += "found.free_memory = lambda name: 64 << 20\n"
+    listed = '["mps"] if torch.backends.mps.is_available() else []'
+    assert listed in _SCRIPT
+    trial, kernels = torch(free + _SCRIPT.replace(listed, '["cpu:0", "cpu:1"]'))
+    assert trial.devices_ok[-2:] == ("cpu:0", "cpu:1")
+    assert kernels[0].measured is None
+    first, second = (kernel.measured for kernel in kernels[-2:])
+    assert first is not None and second is not None
+    assert (first.name, first.memory, first.triton) == ("cpu:0", 64 << 20, False)
+    assert first.bandwidth > 0 and first.launch > 0
+    # The first waits for libraries; the next one's own time would say too little.
+    assert 0 < first.startup <= second.startup
+
+
+def test_a_kernel_that_ran_on_one_of_several_says_nothing_of_the_others() -> None:
+    both = Torch("2.9.0", ("cpu", "cuda:0"), "cuda:1: out of memory")
+    kernels = (
+        Kernel("cpu", None, None),
+        Kernel("cuda:0", "bb", None, 0.001),
+        Kernel("cuda:1", "aa", "out of memory"),
+    )
+    first, second, third = with_kernels([gpu("GPU-aa"), gpu("GPU-bb"), gpu("GPU-cc")], both, kernels)
+    assert (first.kernel_ran, first.kernel_reason) == (False, "out of memory")
+    assert (second.kernel_ran, second.kernel_seconds) == (True, 0.001)
+    assert third.kernel_ran is False
+    assert "does not see it" in str(third.kernel_reason)
+
+
 def test_reading_past_what_torch_says_itself() -> None:
     kernels = [
         {"device": "cpu", "uuid": None, "error": None},

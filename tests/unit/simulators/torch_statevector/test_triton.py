@@ -22,8 +22,12 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="triton is not installed")
 
-from qvirt.model.run import Precision  # noqa: E402
-from qvirt.simulators.torch_statevector import triton_path, triton_unitary  # noqa: E402
+from qvirt.circuits import load  # noqa: E402
+from qvirt.model.circuit import CircuitSource  # noqa: E402
+from qvirt.model.estimate import Candidate  # noqa: E402
+from qvirt.model.run import Device, Limits, Method, Precision, RunOptions  # noqa: E402
+from qvirt.simulators.registry import simulator  # noqa: E402
+from qvirt.simulators.torch_statevector import devices, triton_path, triton_unitary  # noqa: E402
 from qvirt.simulators.torch_statevector.amplitudes import Amplitudes, format_for  # noqa: E402
 from qvirt.simulators.torch_statevector.operations import (  # noqa: E402
     Dense,
@@ -35,6 +39,7 @@ from qvirt.simulators.torch_statevector.operations import (  # noqa: E402
 from qvirt.simulators.torch_statevector.plain import PlainUnitary  # noqa: E402
 from qvirt.simulators.torch_statevector.triton_unitary import TritonUnitary  # noqa: E402
 from qvirt.simulators.torch_statevector.unitary import Traits, Unitary  # noqa: E402
+from qvirt.simulators.workload import Workload  # noqa: E402
 
 TOLERANCE = {
     Precision.DOUBLE: 1e-13,
@@ -254,6 +259,51 @@ def test_cpus_and_small_states_go_the_plain_path() -> None:
     assert triton_path.triton_unitary(gates, 20, Traits("cpu", Precision.SINGLE)) is None
     if DEVICE != "cpu":
         assert triton_path.triton_unitary(gates, 4, Traits(DEVICE, Precision.SINGLE)) is None
+
+
+WHOLE = """OPENQASM 2.0;
+include "qelib1.inc";
+qreg q[12]; creg c[12]; creg early[1];
+h q; cx q[0], q[11]; cp(0.3) q[2], q[9]; ry(0.4) q[11]; swap q[3], q[10];
+measure q[11] -> early[0];
+if (early == 1) rx(0.9) q[10];
+reset q[0]; ry(1.1) q[0]; cx q[0], q[10]; ccx q[1], q[10], q[5];
+measure q -> c;
+"""
+
+
+@every_precision
+def test_a_whole_circuit_by_the_kernels(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance, resets and readings between the segments; a device of Triton's is a GPU to the engine."""
+    where = DEVICE if DEVICE != "cpu" else "cpu:0"
+    compiled: list[TritonUnitary] = []
+
+    def by_kernels(operations: Sequence[Operation], num_qubits: int, traits: Traits) -> Unitary | None:
+        if traits.device != where:
+            return None
+        compiled.append(TritonUnitary(operations, num_qubits, traits))
+        return compiled[-1]
+
+    monkeypatch.setattr(triton_path, "triton_unitary", by_kernels)
+    if DEVICE == "cpu":
+        monkeypatch.setattr(devices, "free_memory", lambda name: 1 << 30)
+    gpu = Device(where, 1 << 30, 1e12, 1e-5, 1.0, 1 << 20, triton=True)
+    limits = Limits(1 << 30, 2, devices=(gpu,))
+    loaded = load(CircuitSource("whole", WHOLE.encode()))
+    options = RunOptions(shots=40, seed=3, precision=precision, observables=("ZZIIIIIIIIIX",))
+    answers = []
+    for device in (where, None):
+        candidate = Candidate("torch", Method.STATEVECTOR, precision, device)
+        work = Workload(loaded.circuit, loaded.facts, options)
+        program = simulator("torch").prepare(candidate, work, limits)
+        while not program.advance(1.0):
+            pass
+        answers.append(program.result())
+    assert compiled
+    assert sum(answers[0].counts.values()) == 40
+    (mine,), (theirs,) = (answer.expectations for answer in answers)
+    tolerance = max(TOLERANCE[precision] * 20, 1e-9)
+    assert abs(mine.value - theirs.value) < tolerance + 6 * (mine.standard_error + theirs.standard_error)
 
 
 COMPILED = """
