@@ -1,4 +1,5 @@
-"""The Python interface: a VM of your own, circuits in every form, exact values, a benchmark.
+"""The Python interface: a VM of your own, circuits in every form, exact values, a kept state, a sweep, a
+benchmark.
 
 Run it with `python examples/engine.py`.
 """
@@ -6,6 +7,7 @@ Run it with `python examples/engine.py`.
 import asyncio
 
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 from qvirt import Engine, QuantumVMConfig
 
@@ -34,6 +36,17 @@ async def main() -> None:
         as_qiskit.cx(0, 1)
         result = await engine.execute_circuit(as_qiskit, "lab", observables=("ZZ", "XX"), statevector=True)
         print("a Qiskit circuit:", result.expectation_values, result.statevector)
+
+        await engine.execute_circuit(as_qiskit, "lab", keep="psi")
+        result = await engine.execute_circuit(QuantumCircuit(2), "lab", start="psi", observables=("ZZ",))
+        print("begun in what was kept:", result.expectation_values)
+
+        theta = Parameter("theta")
+        ansatz = QuantumCircuit(1)
+        ansatz.ry(theta, 0)
+        sets = [{"theta": 0.1 * step} for step in range(5)]
+        for found in await engine.execute_sweep(ansatz, sets, "lab", observables=("Z",)):
+            print("swept:", found.metadata["parameters"], found.expectation_values)
 
         for row in await engine.benchmark(num_qubits=12):
             print("benchmark:", row.family, row.engine, f"{row.median or 0:.4f} s, checked by {row.check}")

@@ -15,9 +15,9 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,9 @@ from qvirt.host.specs import Wanted
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.hardware import Backend, Hardware
 from qvirt.model.job import Job, JobState
+from qvirt.model.result import Row as SweptRow
 from qvirt.model.run import Precision, RunOptions
+from qvirt.model.sweep import Sweep
 from qvirt.model.vm import VM, VMSpec
 from qvirt.model.wire import to_plain
 from qvirt.paths import Paths, default_home
@@ -170,24 +172,62 @@ class Engine:
         observables: tuple[str, ...] = (),
         statevector: bool = False,
         checkpoint_every: float | None = None,
+        start: str | None = None,
+        keep: str | None = None,
+        overwrite: bool = False,
     ) -> QuantumJobResult:
         """Run a circuit: a dict (JSON gate list), a Qiskit or Cirq circuit, or OpenQASM text.
 
-        It is saved every ``checkpoint_every`` seconds, for ``resume_job``.
+        It is saved every ``checkpoint_every`` seconds, for ``resume_job``. The VM can ``keep`` the state
+        that it ends in, under a name, and ``start`` another in that; ``overwrite`` replaces one of the name.
 
         ``backend`` is a QuantumBackend, or the name of a simulation engine (``aer``, ``stim`` ...).
         Without ``vm_name`` a VM of this engine's own is made on first use. A circuit that fails gives a
         result with ``error``; a wrong call raises.
         """
-        engine = None
-        if isinstance(backend, str) and not isinstance(backend, QuantumBackend):
-            engine, backend = backend, None
-        self._require(backend or QuantumBackend.AUTO, gpu=False)
         source = source_of(circuit)
-        options = RunOptions(shots, seed, engine, observables=observables, state=statevector)
+        options = RunOptions(
+            shots,
+            seed,
+            self._engine_of(backend),
+            observables=observables,
+            state=statevector,
+            start=start,
+            keep=keep,
+            overwrite=overwrite,
+        )
         return await self._run(
             lambda: (self._host.submit(source, options), source), vm_name, checkpoint_every
         )
+
+    async def execute_sweep(
+        self,
+        circuit: Any,
+        parameters: Sequence[Mapping[str, float]],
+        vm_name: str | None = None,
+        backend: QuantumBackend | str | None = None,
+        shots: int = 1024,
+        *,
+        seed: int | None = None,
+        observables: tuple[str, ...] = (),
+    ) -> list[QuantumJobResult]:
+        """Run a circuit with free parameters, read once, for each set of their values; see
+        ``execute_circuit``.
+
+        They are one job: where that fails, it is the one result.
+        """
+        source, sweep = source_of(circuit), sweep_of(parameters)
+        options = RunOptions(shots, seed, self._engine_of(backend), observables=observables)
+        whole = await self._finish(lambda: (self._host.submit(source, options, sweep), source), vm_name, None)
+        rows = whole.result.rows if whole.result is not None else None
+        return [self._result(whole)] if rows is None else [self._result(whole, row) for row in rows]
+
+    def _engine_of(self, backend: QuantumBackend | str | None) -> str | None:
+        """The simulation engine that is named so. Raises Unavailable where it is a backend not there."""
+        if isinstance(backend, str) and not isinstance(backend, QuantumBackend):
+            return backend
+        self._require(backend or QuantumBackend.AUTO, gpu=False)
+        return None
 
     async def resume_job(
         self, job_id: str, vm_name: str | None = None, *, checkpoint_every: float | None = None
@@ -201,14 +241,19 @@ class Engine:
     async def _run(
         self, make: Callable[[], tuple[Job, CircuitSource]], vm_name: str | None, every: float | None
     ) -> QuantumJobResult:
+        return self._result(await self._finish(make, vm_name, every))
+
+    async def _finish(
+        self, make: Callable[[], tuple[Job, CircuitSource]], vm_name: str | None, every: float | None
+    ) -> Finished:
         if vm_name is None and DEFAULT_VM not in self._vms:
             await self.create_vm(QuantumVMConfig(DEFAULT_VM))
         saving = Saving(every, logger.warning) if every else None
 
-        def run() -> QuantumJobResult:
+        def run() -> Finished:
             vm = self._host.vms.find(vm_name or self._vms[DEFAULT_VM].id)
             job, source = make()
-            return self._result(self._host.run(job, source, vm, saving=saving))
+            return self._host.run(job, source, vm, saving=saving)
 
         return await self._in_thread(run)
 
@@ -237,8 +282,11 @@ class Engine:
             raise
         return vm
 
-    def _result(self, finished: Finished) -> QuantumJobResult:
+    def _result(self, finished: Finished, row: SweptRow | None = None) -> QuantumJobResult:
+        """Of one ``row`` of a sweep; its time is that of all, and its parameters are in the metadata."""
         job, result = finished.job, finished.result
+        given = row or result
+        described = to_plain(replace(result, rows=None)) if result else {}
         state = None
         if result is not None and result.state is not None:
             import numpy as np
@@ -247,12 +295,14 @@ class Engine:
         return QuantumJobResult(
             job_id=job.id,
             status=job.state.value,
-            counts=dict(result.counts) if result else {},
+            counts=dict(given.counts) if given else {},
             statevector=state,
-            expectation_values={e.observable: e.value for e in result.expectations} if result else {},
+            expectation_values={e.observable: e.value for e in given.expectations} if given else {},
             execution_time=result.timings.total if result else 0.0,
             error=finished.error.message if finished.error else None,
-            metadata=to_plain(result) if result and job.state is JobState.COMPLETED else {},
+            metadata=described | ({"parameters": row.parameters} if row else {})
+            if job.state is JobState.COMPLETED
+            else {},
         )
 
     def _require(self, backend: QuantumBackend, gpu: bool) -> None:
@@ -297,6 +347,18 @@ def source_of(circuit: Any) -> CircuitSource:
         f"{type(circuit).__name__} is not a circuit that qvirt takes",
         hint="give a dict (JSON gate list), a Qiskit or Cirq circuit, or OpenQASM text",
     )
+
+
+def sweep_of(parameters: Sequence[Mapping[str, float]]) -> Sweep:
+    """Raises UsageError where not all sets have the same names."""
+    names = tuple(parameters[0]) if parameters else ()
+    for number, values in enumerate(parameters, start=1):
+        if values.keys() != set(names):
+            raise UsageError(
+                f"set {number} has values of {', '.join(values)}, the first of {', '.join(names)}",
+                hint="every set gives a value to each free parameter",
+            )
+    return Sweep(names, tuple(tuple(float(values[name]) for name in names) for values in parameters))
 
 
 def _check(config: QuantumVMConfig) -> None:

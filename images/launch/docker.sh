@@ -15,7 +15,8 @@ EOF
 # As whoever runs this, and not as the image's user: that one could not read the token.
 docker run --rm --init=false --name "qvirt-launched-$$" --user "$(id -u):$(id -g)" --network none \
     --read-only --tmpfs /tmp:size=64m,mode=1777,noexec,nosuid,nodev \
+    --tmpfs "/run/states:size=${memory}m,mode=1777,noexec,nosuid,nodev" \
     --cap-drop ALL --security-opt no-new-privileges --pids-limit 256 \
     --memory "${memory}m" --memory-swap "${memory}m" --volume "$folder:/run/qvirt" \
     "$image" /usr/bin/python3 -m qvirt.guest --socket /run/qvirt/guest.sock --token-file /run/qvirt/token \
-    --directory /tmp --memory $((memory * 1048576)) --cpus 1
+    --directory /run/states --memory $((memory * 1048576)) --cpus 1

@@ -51,12 +51,16 @@ EngineOption = Annotated[
 ]
 MethodOption = Annotated[Method | None, typer.Option(help="Use this simulation method.")]
 PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the amplitudes.")]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="cpu, gpu, cuda or mps; a GPU only in a VM that was given one.")
+]
 ParamsOption = Annotated[
     Path | None,
     typer.Option(
         "--params",
         metavar="FILE",
-        help="CSV with values of the circuit's free parameters: names in its first line, then one row a set.",
+        help="CSV with values of the circuit's free parameters: names in its first line, then one row a set; "
+        "- for standard input.",
     ),
 ]
 ObservableOption = Annotated[

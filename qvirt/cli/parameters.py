@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from qvirt.errors import UsageError
 from qvirt.model.sweep import Sweep, check_size
@@ -16,13 +19,22 @@ _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ANGLE = re.compile(rf"([+-]?)\s*(?:({_NUMBER})\s*\*?\s*)?pi\s*(?:/\s*({_NUMBER}))?")
 
 
-def read_sweep(path: Path) -> Sweep:
-    """Raises UsageError with the file, the line and the column of what is wrong."""
-    try:
-        return parse_sweep(_text(path))
-    except UsageError as error:
-        error.file = str(path)
-        raise
+STANDARD_INPUT = "-"
+
+
+def read_sweep(path: Path, circuits: Sequence[str] = ()) -> Sweep:
+    """Raises UsageError with the file, the line and the column of what is wrong; ``circuits`` are those that
+    were named beside it."""
+    if str(path) != STANDARD_INPUT:
+        return _named_file(path)
+    if STANDARD_INPUT in circuits:
+        raise UsageError(
+            "both the circuit and --params are -, and standard input can be read only once",
+            hint="name a file for one of them",
+        )
+    if sys.stdin.isatty():
+        sys.stderr.write("reading parameters from the terminal: end them with Ctrl-D\n")
+    return _parsed(sys.stdin.buffer, "<stdin>")
 
 
 def parse_sweep(text: str) -> Sweep:
@@ -53,12 +65,24 @@ def parse_sweep(text: str) -> Sweep:
     return Sweep(tuple(names), tuple(rows))
 
 
-def _text(path: Path) -> str:
+def _named_file(path: Path) -> Sweep:
     try:
         with path.open("rb") as file:
-            octets = file.read(MAX_BYTES + 1)
+            return _parsed(file, str(path))
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}") from None
+        raise UsageError(f"cannot be read: {error.strerror}", file=str(path)) from None
+
+
+def _parsed(file: BinaryIO, name: str) -> Sweep:
+    try:
+        return parse_sweep(_text(file))
+    except UsageError as error:
+        error.file = name
+        raise
+
+
+def _text(file: BinaryIO) -> str:
+    octets = file.read(MAX_BYTES + 1)
     if len(octets) > MAX_BYTES:
         raise UsageError(f"is larger than {show_bytes(MAX_BYTES)}", hint="split it into several files")
     try:

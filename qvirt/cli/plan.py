@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from qvirt.cli import options as option
-from qvirt.cli import output
+from qvirt.cli import output, run_options
 from qvirt.errors import QvirtError, from_info
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ def plan(
     engine: option.EngineOption = None,
     method: option.MethodOption = None,
     precision: option.PrecisionOption = None,
+    device: option.DeviceOption = None,
     params: option.ParamsOption = None,
     observable: option.ObservableOption = None,
     noise: option.NoiseOption = None,
     probabilities: option.ProbabilitiesOption = False,
     per_shot: option.PerShotOption = False,
+    start: run_options.FromOption = None,
     memory: option.MemoryOption = None,
     time: option.TimeOption = None,
     cpus: option.CpusOption = None,
@@ -50,13 +52,17 @@ def plan(
     from qvirt.cli.requests import Asked
 
     asked = Asked(
-        shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
-    )
+        shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time,
+        device=device, start=start,
+    )  # fmt: skip
+    if start is not None:
+        run_options.check_stays(vm)
     with session.opened_host() as host:
         options = asked.options(host.settings)
+        sweep = None if params is None else read_sweep(params, circuits)
         batch = sources.read(circuits)
-        sweep = None if params is None else read_sweep(params)
-        with session.target_vm(host, session.Target(vm, runtime, template, cpus)) as machine:
+        target = session.Target(vm, runtime, template, cpus)
+        with session.target_vm(host, target, session.roomy(host, batch, options, sweep)) as machine:
             show_plans(host, machine, batch, machine.spec.applied_to(options), sweep, format, quiet)
 
 

@@ -37,6 +37,7 @@ class Asked:
     start: str | None = None
     keep: str | None = None
     overwrite: bool = False
+    device: str | None = None
 
     def options(self, settings: Settings) -> RunOptions:
         """Checked, and with the user's settings where nothing was typed. Raises UsageError."""
@@ -46,6 +47,7 @@ class Asked:
             engine=self.engine,
             method=self.method,
             precision=self.precision,
+            device=self.device,
             observables=tuple(self.observables or ()),
             noise=parse_noise(self.noise) if self.noise else None,
             per_shot_memory=self.per_shot,

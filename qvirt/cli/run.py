@@ -44,6 +44,7 @@ def run(
     engine: option.EngineOption = None,
     method: option.MethodOption = None,
     precision: option.PrecisionOption = None,
+    device: option.DeviceOption = None,
     params: option.ParamsOption = None,
     observable: option.ObservableOption = None,
     noise: option.NoiseOption = None,
@@ -84,7 +85,7 @@ def run(
     asked = Asked(
         shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
     )
-    asked = replace(asked, start=start, keep=keep, overwrite=force)
+    asked = replace(asked, device=device, start=start, keep=keep, overwrite=force)
     target = Target(vm, runtime, template, cpus)
     view = View(format, quiet, None if every else top, state)
     saving = _saving(checkpoint_every)
@@ -113,9 +114,10 @@ def _run(
 
     with session.opened_host() as host:
         options = asked.options(host.settings)
+        sweep = None if params is None else read_sweep(params, circuits)
         batch = sources.read(circuits)
-        sweep = None if params is None else read_sweep(params)
-        with session.target_vm(host, target) as machine:
+        suits = session.roomy(host, batch, options, sweep)
+        with session.target_vm(host, target, suits) as machine:
             options = machine.spec.applied_to(options)
             if plan:
                 show_plans(host, machine, batch, options, sweep, view.format, view.quiet)
@@ -133,7 +135,7 @@ def _resume(name: str, target: Target, time_limit: float | None, view: View, sav
         if view.state is not None and not before.options.state:
             raise UsageError(f"job {before.id} was not asked for its state", hint="leave out --state")
         if before.options.start or before.options.keep:
-            _check_stays(target)
+            run_options.check_stays(target.vm)
         with session.target_vm(host, target) as machine:
             _run_batch(host, machine, [host.resume(before, time_limit)], view, saving)
 
@@ -169,19 +171,11 @@ def _check_circuits(circuits: list[str], state: Path | None) -> None:
 
 def _check_states(circuits: list[str], asked: Asked, target: Target) -> None:
     if asked.start or asked.keep:
-        _check_stays(target)
+        run_options.check_stays(target.vm)
     if asked.keep and (len(circuits) > 1 or Path(circuits[0]).is_dir()):
         raise UsageError("--keep keeps the state of one circuit, and several were named")
     if asked.overwrite and not asked.keep:
         raise UsageError("--force lets --keep replace a state", hint="name it: --keep NAME")
-
-
-def _check_stays(target: Target) -> None:
-    if target.vm is None:
-        raise UsageError(
-            "--keep and --from are about the states of a VM that stays",
-            hint="name one with --vm; `qvirt vm create NAME` makes one",
-        )
 
 
 def _run_batch(

@@ -1,4 +1,4 @@
-"""Options that only ``qvirt run`` has."""
+"""Options that only ``qvirt run`` has, and one of ``qvirt plan``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qvirt.cli import options as option
+from qvirt.errors import UsageError
 
 CircuitsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="CIRCUIT", help=option.CIRCUITS, show_default=False)
@@ -40,3 +41,12 @@ PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done
 DetachOption = Annotated[bool, typer.Option("--detach", help="Not in this version: it needs the daemon.")]
 TopOption = Annotated[int, typer.Option(min=1, help="Show this many of the commonest outcomes.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Show every outcome.")]
+
+
+def check_stays(vm: str | None) -> None:
+    """Raises UsageError where no VM was named that could keep a state."""
+    if vm is None:
+        raise UsageError(
+            "--keep and --from are about the states of a VM that stays",
+            hint="name one with --vm; `qvirt vm create NAME` makes one",
+        )

@@ -34,7 +34,7 @@ def create(vm: option.VMArgument, name: NameArgument, quiet: option.QuietOption 
     from qvirt.cli.session import opened_host
 
     with opened_host() as host:
-        taken = host.snapshots.take(host.vms.find(vm), name)
+        taken = host.snapshots.take(host.vms.find(vm), name, output.note)
     if not quiet:
         output.note(
             f"snapshot {taken.name} of {taken.spec.name}{', with its memory' if taken.engine else ''}"
@@ -129,7 +129,7 @@ def clone(
     _make(_present(found), name, runtime, timeout)
     with opened_host() as host:
         if found.state is VMState.RUNNING:
-            host.states.copy(found, host.vms.find(name))
+            host.states.copy(found, host.vms.find(name), output.note)
 
 
 def export(

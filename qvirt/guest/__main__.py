@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--slowdown", type=float, default=1.0, metavar="N", help="of simulations in this machine"
     )
+    parser.add_argument("--gpu", action="store_true", help="use the GPUs on which a kernel runs")
     parser.add_argument("--worker-user", type=int, metavar="UID", help="run circuits as this user")
     parser.add_argument(
         "--held",
@@ -62,6 +63,10 @@ def main() -> None:
             asked.socket.unlink(missing_ok=True)
         os._exit(0)
 
+    if asked.gpu:
+        from qvirt.guest.devices import number_like_the_driver
+
+        number_like_the_driver()
     first = start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -72,11 +77,13 @@ def main() -> None:
     no_new_privileges()
     if asked.lifeline:
         threading.Thread(target=_until_closed, args=(end,), daemon=True).start()
+    from qvirt.guest.devices import Devices, torch_devices
     from qvirt.guest.lifetime import Lifetime
     from qvirt.guest.orders import Machine
     from qvirt.guest.server import serve
 
-    machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration, asked.slowdown)
+    devices = Devices.tried_by(torch_devices) if asked.gpu else Devices()
+    machine = Machine(asked.memory, asked.cpus, asked.directory, asked.calibration, asked.slowdown, devices)
     serve(listener, machine, token, start, first, asked.spares, Lifetime(asked.ttl, asked.idle_stop, end))
 
 

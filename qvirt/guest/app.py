@@ -15,7 +15,7 @@ from qvirt.guest.identity import Access, take
 from qvirt.guest.jobs import MAX_QUEUED, Jobs
 from qvirt.guest.lifetime import Lifetime
 from qvirt.guest.orders import Machine
-from qvirt.guest.transfer import receive, streamed
+from qvirt.guest.transfer import as_it_comes
 from qvirt.guest.workers import Pool
 from qvirt.model.order import Capabilities, Identity, MachineSize, Order
 from qvirt.model.wire import from_json, to_json
@@ -106,15 +106,11 @@ def _order_routes(guarded: APIRouter, jobs: Jobs) -> None:
 
     @guarded.post("/v1/jobs/{order_id}/checkpoint", **openapi.CHECKPOINT)
     async def checkpoint(order_id: str) -> Response:
-        return _json(await jobs.checkpoint(order_id))
-
-    @guarded.get("/v1/jobs/{order_id}/checkpoint", **openapi.CHECKPOINT_FILE)
-    async def checkpoint_file(order_id: str) -> Response:
-        return streamed(jobs.checkpoint_file(order_id))
+        return await as_it_comes(jobs.checkpoint(order_id))
 
     @guarded.put("/v1/checkpoints/{name}", **openapi.GIVE_CHECKPOINT)
     async def give_checkpoint(name: str, request: Request) -> Response:
-        await receive(request.stream(), jobs.place_for_checkpoint(name))
+        await jobs.give_checkpoint(name, request.stream())
         return Response(status_code=204)
 
     @guarded.get("/v1/jobs/{order_id}/state", **openapi.STATE)

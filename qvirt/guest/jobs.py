@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,7 +29,6 @@ from qvirt.errors import (
 from qvirt.guest.orders import Orders
 from qvirt.guest.race import no_answer
 from qvirt.guest.track import Track
-from qvirt.model.checkpoint import Saved
 from qvirt.model.estimate import Plan
 from qvirt.model.job import TRANSITIONS, JobState
 from qvirt.model.order import Answer, Order, OrderStatus
@@ -111,8 +111,6 @@ class Jobs:
         """The same order twice is one. Raises Conflict for another of the same id, Unavailable when full."""
         if not ORDER_ID.fullmatch(order.id):
             raise UsageError("an order's id is up to 64 letters, digits, '-' and '_'")
-        if order.resume is not None and not self.place_for_checkpoint(order.resume).exists():
-            raise NotFound(f"this VM was given no checkpoint {order.resume!r}")
         digest = hashlib.sha256(to_json(order)).digest()
         known = self._entries.get(order.id)
         if known is not None:
@@ -122,6 +120,7 @@ class Jobs:
         waiting = sum(_size(entry.order) for entry in self._queue)
         if len(self._queue) >= MAX_QUEUED or (waiting and waiting + _size(order) > MAX_QUEUED_BYTES):
             raise Unavailable(f"{len(self._queue)} orders are waiting already", hint="try again later")
+        self._orders.expect_checkpoint(order)
         self._forget_old()
         entry = Entry(order, digest, Track(time.monotonic()))
         self._entries[order.id] = entry
@@ -165,24 +164,16 @@ class Jobs:
             raise NotFound(f"order {order_id} has no state vector")
         return path
 
-    async def checkpoint(self, order_id: str) -> Saved:
-        """Have where it stands written down; the run goes on. Raises Conflict where there is no run."""
+    def checkpoint(self, order_id: str) -> AsyncGenerator[bytes, None]:
+        """Where it stands, as a file's octets; the run goes on. Raises Conflict where there is no run."""
         entry = self._entry(order_id)
         if entry.state is not JobState.RUNNING:
             raise Conflict(f"order {order_id} is {entry.state.value}: only a running circuit can be saved")
-        return await self._orders.save(entry.order)
+        return self._orders.save(entry.order)
 
-    def checkpoint_file(self, order_id: str) -> Path:
-        path = self._orders.checkpoint_file(self._entry(order_id).order.id)
-        if not path.exists():
-            raise NotFound(f"order {order_id} has no checkpoint", hint="post to it first: one is made")
-        return path
-
-    def place_for_checkpoint(self, name: str) -> Path:
-        """Where a checkpoint goes that is given under ``name``, for an order to go on from."""
-        if not ORDER_ID.fullmatch(name):
-            raise UsageError("a checkpoint's name is up to 64 letters, digits, '-' and '_'")
-        return self._orders.checkpoint_file(name, given=True)
+    async def give_checkpoint(self, name: str, octets: AsyncIterator[bytes]) -> None:
+        """To the order that goes on from it, however long it has to wait for its turn."""
+        await self._orders.give_checkpoint(name, octets)
 
     def _entry(self, order_id: str) -> Entry:
         try:
@@ -229,7 +220,7 @@ class Jobs:
             self.busy_seconds += time.monotonic() - entry.track.began
         if state is not JobState.COMPLETED:
             self._remove_state(entry)
-        self._orders.forget_checkpoints(entry.order)
+        self._orders.forget_checkpoint(entry.order)
 
     def _forget_old(self) -> None:
         ended = [entry for entry in self._entries.values() if entry.state.ended]

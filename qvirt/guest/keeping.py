@@ -15,6 +15,7 @@ from qvirt.circuits.facts import of_any_state
 from qvirt.circuits.load import Loaded
 from qvirt.errors import DoesNotFit, StateError, UsageError
 from qvirt.guest.messages import Inspected, Work
+from qvirt.guest.states import in_memory
 from qvirt.model.circuit import CircuitFacts
 from qvirt.model.result import Result
 from qvirt.model.run import Limits, Precision
@@ -52,18 +53,21 @@ def start_of(work: Work) -> NDArray[np.complexfloating] | None:
 
 
 def limits(work: Work, facts: CircuitFacts) -> Limits:
-    """What is left to run in beside the state that will be kept. Raises DoesNotFit where nothing is."""
-    if work.keep is None:
+    """What is left to run in beside the state that will be written. Raises DoesNotFit where nothing is."""
+    file = work.keep or work.state_file
+    if file is None:
         return work.limits
+    folder = Path(file).parent
     size, memory = 16 << facts.num_qubits, work.limits.memory
-    disk = shutil.disk_usage(Path(work.keep).parent).free
-    if size >= min(memory, disk):
+    disk = shutil.disk_usage(folder).free
+    takes_memory = work.keep is not None or in_memory(folder)
+    if size >= (min(memory, disk) if takes_memory else disk):
         raise DoesNotFit(
-            f"to keep a state of {_qubits(facts.num_qubits)} takes {show_bytes(size)}, and the VM has "
+            f"the file of a state of {_qubits(facts.num_qubits)} takes {show_bytes(size)}, and the VM has "
             f"{show_bytes(memory)} of memory and {show_bytes(disk)} for files left",
             hint="remove states that it keeps (`qvirt state rm`), or use a VM with more room",
         )
-    return replace(work.limits, memory=memory - size)
+    return replace(work.limits, memory=memory - size) if takes_memory else work.limits
 
 
 def kept(found: Result, state: NDArray[np.complex128] | None, work: Work) -> Result:

@@ -2,7 +2,8 @@
 
 Each message is one frame: eight octets of length, then MessagePack. The guest asks; the worker answers
 each request with any number of ``Progressed``, perhaps a ``Planned``, and one final reply. A ``Save`` may be
-asked for while another request is answered, and has its own answer.
+asked for while another request is answered, and has its own answer: a ``Piece`` after the other, then
+``Kept``. A run that goes on from a checkpoint asks for that (``Fetch``) piece by piece.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import msgspec
 
 from qvirt.errors import EngineFailed, ErrorInfo, from_info
 from qvirt.model.calibration import Calibration
-from qvirt.model.checkpoint import Saved
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import EngineInfo
@@ -34,15 +34,15 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A circuit with all that a worker needs to know; the seed in ``options`` is set. ``resume`` is the file
-    of the checkpoint to go on from, ``keep`` where a state that is to be kept is written."""
+    """A circuit with all that a worker needs to know; the seed in ``options`` is set. ``resume`` says that
+    there is a checkpoint to go on from, ``keep`` where a state that is to be kept is written."""
 
     source: CircuitSource
     options: RunOptions
     limits: Limits
     calibration: Calibration | None = None
     state_file: str | None = None
-    resume: str | None = None
+    resume: bool = False
     sweep: Sweep | None = None
     start: Start | None = None
     keep: str | None = None
@@ -80,9 +80,13 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
 
 
 class Save(msgspec.Struct, frozen=True, tag=True):
-    """Write where the running circuit stands to ``path``, and go on with it."""
+    """Send where the running circuit stands, and go on with it."""
 
-    path: str
+
+class Piece(msgspec.Struct, frozen=True, tag=True):
+    """Some octets of a checkpoint, on their way out or, as the answer to Fetch, in; none after its end."""
+
+    octets: bytes
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -110,9 +114,11 @@ class Progressed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The result of an attempt, without the attempts and the times that only the guest knows."""
+    """The result of an attempt, without the attempts and the times that only the guest knows; ``seconds``
+    is what this one took."""
 
     result: Result
+    seconds: float
 
 
 class Drawn(msgspec.Struct, frozen=True, tag=True):
@@ -132,24 +138,38 @@ class Inspected(msgspec.Struct, frozen=True, tag=True):
 
 
 class Kept(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Save."""
-
-    saved: Saved
+    """The end of the answer to Save."""
 
 
 class Unsaved(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Save where nothing was written."""
+    """The end of the answer to Save where there is no whole checkpoint."""
 
     error: ErrorInfo
+
+
+class Fetch(msgspec.Struct, frozen=True, tag=True):
+    """Asks for the next piece of the checkpoint to go on from."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-Request: TypeAlias = Choose | Attempt | Draw | Calibrate | Inspect | Save
+Request: TypeAlias = Choose | Attempt | Draw | Calibrate | Inspect | Save | Piece
 Reply: TypeAlias = (
-    Ready | Warm | Planned | Progressed | Done | Drawn | Calibrated | Inspected | Failed | Kept | Unsaved
+    Ready
+    | Warm
+    | Planned
+    | Progressed
+    | Done
+    | Drawn
+    | Calibrated
+    | Inspected
+    | Failed
+    | Fetch
+    | Piece
+    | Kept
+    | Unsaved
 )
 
 M = TypeVar("M")

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI
 
 from qvirt.errors import ErrorInfo, NotFound
-from qvirt.model.checkpoint import CheckpointHead, Saved
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.job import JobState
@@ -51,23 +50,12 @@ _ANSWER = Answer(
 _CAPABILITIES = Capabilities(
     "0.1.0", (EngineInfo("stim", "1.15.0", ("stabilizer",)),), 4 << 30, 2, 64, 64 << 20
 )
-_QSIM = Candidate("qsim", Method.STATEVECTOR, Precision.SINGLE)
-_HEAD = CheckpointHead(
-    _QSIM,
-    "0.22.0",
-    "9f86d081884c7d65",
-    RunOptions(1000, 7, precision=Precision.SINGLE),
-    1.8e9,
-    0.25,
-    _POSITION,
-)
-_SAVED = Saved(8 << 20, 0.02, _HEAD)
 _KEPT = KeptState("psi", 2, Precision.DOUBLE, 1.0, 1.8e9, 192, "9f86d081884c7d65")
 _SIZE = MachineSize(8 << 30, 4)
 _IDENTITY = Identity("the token from now on", 1_800_000_000.0, b"32 octets of chance", "lab")
 _ERROR = {"error": NotFound("there is no order 'x' in this VM").info()}
 
-_NOUNS = (Order, OrderStatus, Answer, Saved, KeptState, Capabilities, MachineSize, Identity, ErrorInfo)
+_NOUNS = (Order, OrderStatus, Answer, KeptState, Capabilities, MachineSize, Identity, ErrorInfo)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -156,14 +144,17 @@ RESULT = _route(
 )
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 CHECKPOINT = _route(
-    "Write down where a running circuit stands; it goes on. Answers when that is written.",
-    _content(Saved, _SAVED),
+    "Where a running circuit stands, as a checkpoint's file; it goes on.",
+    _OCTETS,
     errors=_UNKNOWN
     | {409: "It does not run, or several methods are tried still.", 422: "Its engine has no checkpoint."},
 )
-CHECKPOINT_FILE = _route("The last checkpoint of a running order.", _OCTETS, errors=_UNKNOWN)
 GIVE_CHECKPOINT = _route(
-    "Give the VM a checkpoint, for an order to go on from (`resume`).", {}, status=204, body=_OCTETS
+    "Give an order the checkpoint that it goes on from (`resume`); answers when that is taken.",
+    {},
+    status=204,
+    body=_OCTETS,
+    errors={404: "No order goes on from a checkpoint of this name.", 409: "It has been given already."},
 )
 STATE = _route(
     "The state vector as an .npy file.",

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qvirt.errors import Conflict, QvirtError, StateError, UsageError
+from qvirt.errors import Conflict, NotFound, QvirtError, UsageError
 from qvirt.guest import memory
+from qvirt.guest.devices import Devices
+from qvirt.guest.incoming import Incoming
 from qvirt.guest.messages import Calibrate, Calibrated, Choose, Draw, Drawn, Start, Work, expect
 from qvirt.guest.race import Race, plan_of
 from qvirt.guest.states import KeptStates
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
 from qvirt.model.calibration import Calibration
-from qvirt.model.checkpoint import Saved, head_of
+from qvirt.model.checkpoint import CheckpointHead
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.order import Answer, Order, OrderKind
 from qvirt.model.result import Result
-from qvirt.model.run import Limits
+from qvirt.model.run import Limits, Method
 from qvirt.model.wire import from_json
 
 SEEDS = 2**32
@@ -38,6 +40,7 @@ class Machine:
     directory: Path | None = None
     calibration: Path | None = None
     slowdown: float = 1.0
+    devices: Devices = field(default_factory=Devices)
 
 
 class Orders:
@@ -48,9 +51,12 @@ class Orders:
         self._pool = pool
         self._race: Race | None = None
         self._states = KeptStates(machine.directory)
+        self._incoming: dict[str, Incoming] = {}
 
     async def carry_out(self, order: Order, track: Track, begin: Callable[[], None]) -> Answer:
         """Cancelling it ends every process at work on the order. ``begin``: see Race."""
+        if order.kind is not OrderKind.DRAW:
+            await self._machine.devices.tried()
         if order.kind is OrderKind.RUN:
             return Answer(result=await self._run(order, track, begin))
         async with self._pool.worker() as worker:
@@ -69,12 +75,16 @@ class Orders:
             return Answer(calibration=expect(Calibrated, await worker.final(track.advance)).calibration)
 
     async def _run(self, order: Order, track: Track, begin: Callable[[], None]) -> Result:
-        if order.resume is not None:
-            order, track.resumed_at = self._resumed(order, self.checkpoint_file(order.resume, given=True))
+        incoming = None if order.resume is None else self._incoming[order.resume]
+        if incoming is not None:
+            track.phase = "waiting for its checkpoint"
+            order, track.resumed_at = _resumed(order, await incoming.head())
         options = order.options
         if options.keep is not None:
             self._states.require_free(options.keep, overwrite=options.overwrite)
-        self._race = Race(self._pool, self._work(order), track, begin)
+        self._race = Race(
+            self._pool, self._work(order), track, begin, None if incoming is None else incoming.take
+        )
         try:
             return self._kept(order, await self._race.run())
         finally:
@@ -90,36 +100,31 @@ class Orders:
         self._states.take(result.kept, self._states.place(order.id))
         return result if order.options.state else replace(result, state=None)
 
-    async def save(self, order: Order) -> Saved:
-        """Write a checkpoint of the order that is being carried out. Raises Conflict where it is no run."""
+    def save(self, order: Order) -> AsyncGenerator[bytes, None]:
+        """Where the order stands that is being carried out. Raises Conflict where it is no run."""
         if self._race is None:
             raise Conflict(f"order {order.id} does not run a circuit: there is nothing to save")
-        return await self._race.save(self.checkpoint_file(order.id))
+        return self._race.save()
 
-    def checkpoint_file(self, name: str, *, given: bool = False) -> Path:
-        """Of the order ``name``; or of what was ``given`` under that name to go on from."""
-        if self._machine.directory is None:
-            raise StateError("this VM has no directory for checkpoints")
-        return self._machine.directory / f"{'given' if given else 'checkpoint'}-{name}.qvc"
+    def expect_checkpoint(self, order: Order) -> None:
+        """Of an order that goes on from one. Raises Conflict where another does so by that name."""
+        if order.resume is not None:
+            if order.resume in self._incoming:
+                raise Conflict(f"another order goes on from a checkpoint {order.resume!r}")
+            self._incoming[order.resume] = Incoming()
 
-    def forget_checkpoints(self, order: Order) -> None:
-        """Those of an order that has ended: whoever wants to keep one has read it by then."""
-        if self._machine.directory is not None:
-            self.checkpoint_file(order.id).unlink(missing_ok=True)
-            if order.resume is not None:
-                self.checkpoint_file(order.resume, given=True).unlink(missing_ok=True)
+    async def give_checkpoint(self, name: str, octets: AsyncIterator[bytes]) -> None:
+        """Returns when its order has taken it, or wants it no more. Raises NotFound where none does."""
+        if name not in self._incoming:
+            raise NotFound(
+                f"no order goes on from a checkpoint {name!r}", hint="post the order, then its checkpoint"
+            )
+        await self._incoming[name].give(octets)
 
-    def _resumed(self, order: Order, path: Path) -> tuple[Order, float]:
-        """The order with the seed and method of the checkpoint, and the share that was done."""
-        head, asked = head_of(path), order.options
-        options = replace(
-            asked,
-            seed=head.options.seed if asked.seed is None else asked.seed,
-            engine=head.candidate.engine,
-            method=head.candidate.method,
-            precision=head.options.precision,
-        )
-        return replace(order, options=options), head.fraction or 0.0
+    def forget_checkpoint(self, order: Order) -> None:
+        """That of an order that has ended."""
+        if order.resume is not None:
+            self._incoming.pop(order.resume).drop()
 
     def state_file(self, order_id: str) -> Path | None:
         return self._machine.directory and self._machine.directory / f"state-{order_id}.npy"
@@ -140,19 +145,35 @@ class Orders:
             limits=self._limits(order),
             calibration=_calibration(self._machine.calibration),
             state_file=str(path) if path is not None and options.state else None,
-            resume=None if order.resume is None else str(self.checkpoint_file(order.resume, given=True)),
+            resume=order.resume is not None,
             sweep=order.sweep,
             start=start,
             keep=keep,
         )
 
     def _limits(self, order: Order) -> Limits:
-        """What the VM has left beside its own processes and the states that it keeps, or less where the
+        """What the VM has left beside its own processes and files in its memory, or less where the
         order asks for less."""
         left = memory.left(self._machine.memory, self._pool.pids(), self._pool.expected)
-        left = max(0, left - self._states.octets)
+        left = max(0, left - self._states.memory)
         amount = min(left, order.options.memory_limit or left)
-        return Limits(amount, self._machine.cpus, slowdown=self._machine.slowdown)
+        machine = self._machine
+        return Limits(amount, machine.cpus, slowdown=machine.slowdown, devices=machine.devices.found)
+
+
+def _resumed(order: Order, head: CheckpointHead) -> tuple[Order, float]:
+    """The order with the seed and method of the checkpoint, and the share that was done."""
+    asked = order.options
+    options = replace(
+        asked,
+        seed=head.options.seed if asked.seed is None else asked.seed,
+        engine=head.candidate.engine,
+        method=head.candidate.method,
+        precision=head.options.precision,
+        # The parts of a circuit have devices of their own.
+        device=None if head.candidate.method is Method.SPLIT else head.candidate.device_kind,
+    )
+    return replace(order, options=options), head.fraction or 0.0
 
 
 def _source(order: Order) -> CircuitSource:

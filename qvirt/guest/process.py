@@ -9,16 +9,26 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
 from qvirt.errors import Conflict, EngineFailed, OutOfMemory, from_info
 from qvirt.guest import messages, spawn
 from qvirt.guest.memory import oom_kills
-from qvirt.guest.messages import Failed, Kept, Progressed, Ready, Reply, Request, Save, Unsaved, Warm
-from qvirt.model.checkpoint import Saved
+from qvirt.guest.messages import (
+    Failed,
+    Fetch,
+    Kept,
+    Piece,
+    Progressed,
+    Ready,
+    Reply,
+    Request,
+    Save,
+    Unsaved,
+    Warm,
+)
 from qvirt.model.result import Position
 from qvirt.units import show_bytes
 
@@ -26,6 +36,12 @@ TAIL = 4096
 """Octets of what a worker printed last that are kept to explain its death."""
 
 LAST_LINE = 300
+
+PIECES = 4
+"""Of a checkpoint that are in memory on their way; its worker waits where nobody takes them."""
+
+PATIENCE = 30.0
+"""Seconds that it waits for one of them to be taken."""
 
 EXIT_SECONDS = 0.3
 """A worker that hangs up has this long to end by itself, so that the reason is its own."""
@@ -47,8 +63,9 @@ class WorkerProcess:
         self._writer: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
         self._ready = asyncio.Event()
         self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
-        self._saved: asyncio.Queue[Kept | Unsaved | None] = asyncio.Queue()
-        self._saving: asyncio.Future[Saved] | None = None
+        self._saved: asyncio.Queue[Piece | Kept | Unsaved | None] = asyncio.Queue(PIECES)
+        self._saving: asyncio.Future[None] | None = None
+        self._stalled = False
         self.was_ready = False
         self.is_warm = False
         self.is_spent = False
@@ -68,10 +85,7 @@ class WorkerProcess:
         """Send a request and wait until the worker begins with it."""
         self._oom_kills = oom_kills()
         self._tail = b""
-        writer = await asyncio.shield(self._writer)
-        with contextlib.suppress(ConnectionError):  # it has died: ``reply`` says of what
-            writer.write(messages.frame(request))
-            await writer.drain()
+        await self._send(request)
         await self._ready.wait()
 
     async def reply(self) -> Reply:
@@ -83,32 +97,58 @@ class WorkerProcess:
             self.is_spent = True
         return found
 
-    async def final(self, progressed: Callable[[float | None, Position | None], None]) -> Reply:
-        """The next reply that is more than a sign of progress."""
-        while isinstance(reply := await self.reply(), Progressed):
-            progressed(reply.fraction, reply.position)
+    async def final(
+        self,
+        progressed: Callable[[float | None, Position | None], None],
+        fetched: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> Reply:
+        """The next reply that is more than a sign of progress; ``fetched`` gives the checkpoint to go on
+        from piece by piece."""
+        while isinstance(reply := await self.reply(), (Progressed, Fetch)):
+            if isinstance(reply, Progressed):
+                progressed(reply.fraction, reply.position)
+            elif fetched is not None:
+                await self._send(Piece(await fetched()))
         return reply
 
-    async def save(self, path: Path) -> Saved:
-        """Have it write where its circuit stands, as soon as its engine stops for a moment."""
+    async def save(self) -> AsyncGenerator[bytes, None]:
+        """Where its circuit stands, as soon as its engine stops for a moment; who asks meanwhile waits.
+
+        Raises what keeps it from being saved, which it does before the first octet or breaks off.
+        """
         while self._saving is not None and not self._saving.done():
             await asyncio.wait({self._saving})
-        # The answer to it comes, whether or not somebody still waits for it.
-        self._saving = asyncio.ensure_future(self._save(path))
-        return await asyncio.shield(self._saving)
-
-    async def _save(self, path: Path) -> Saved:
-        writer = await asyncio.shield(self._writer)
-        with contextlib.suppress(ConnectionError):
-            writer.write(messages.frame(Save(str(path))))
-            await writer.drain()
-        answer = await self._saved.get()
-        if isinstance(answer, Kept):
-            return answer.saved
+        self._saving = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(Save())
+            while isinstance(answer := await self._next_saved(), Piece):
+                yield answer.octets
+        except BaseException:
+            # The rest of it comes, whether or not somebody still waits for it.
+            self._discarding = asyncio.ensure_future(self._discard(self._saving))
+            raise
+        self._saving.set_result(None)
         if answer is None:
-            self._saved.put_nowait(None)
             raise Conflict("the run has ended")
-        raise from_info(answer.error)
+        if isinstance(answer, Unsaved):
+            raise from_info(answer.error)
+
+    async def _discard(self, saving: asyncio.Future[None]) -> None:
+        while isinstance(await self._next_saved(), Piece):
+            pass
+        saving.set_result(None)
+
+    async def _next_saved(self) -> Piece | Kept | Unsaved | None:
+        answer = await self._saved.get()
+        if answer is None:  # nor is there one for whoever asks later
+            self._saved.put_nowait(None)
+        return answer
+
+    async def _send(self, request: Request) -> None:
+        writer = await asyncio.shield(self._writer)
+        with contextlib.suppress(ConnectionError):  # it has died: ``reply`` says of what
+            writer.write(messages.frame(request))
+            await writer.drain()
 
     def pause(self) -> None:
         spawn.send_signal(self.pid, signal.SIGSTOP)
@@ -128,7 +168,7 @@ class WorkerProcess:
                 header = await reader.readexactly(messages.HEADER.size)
                 body = await reader.readexactly(messages.length(header))
                 try:
-                    self._take(messages.reply(body))
+                    await self._take(messages.reply(body))
                 except msgspec.MsgspecError as error:
                     self._tail += f"\nwhat it said is no reply: {error}".encode()
                     break
@@ -136,10 +176,10 @@ class WorkerProcess:
         writer.close()
         self._ready.set()
         self._replies.put_nowait(None)
-        self._saved.put_nowait(None)
         self._heard(self, None)
+        await self._saved.put(None)
 
-    def _take(self, reply: Reply) -> None:
+    async def _take(self, reply: Reply) -> None:
         if isinstance(reply, Ready):
             self.was_ready = True
             self._ready.set()
@@ -147,10 +187,23 @@ class WorkerProcess:
         elif isinstance(reply, Warm):
             self.is_warm = True
             self._heard(self, reply)
-        elif isinstance(reply, (Kept, Unsaved)):
-            self._saved.put_nowait(reply)
+        elif isinstance(reply, (Piece, Kept, Unsaved)):
+            await self._hand_on(reply)
         else:
             self._replies.put_nowait(reply)
+
+    async def _hand_on(self, reply: Piece | Kept | Unsaved) -> None:
+        """To whoever saves; who takes nothing for too long gets no more, so that the run goes on."""
+        if not self._stalled:
+            try:
+                await asyncio.wait_for(self._saved.put(reply), PATIENCE)
+            except asyncio.TimeoutError:
+                self._stalled = True
+        if self._stalled and not isinstance(reply, Piece):
+            self._stalled = False
+            while not self._saved.empty():
+                self._saved.get_nowait()
+            self._saved.put_nowait(Unsaved(Conflict("the checkpoint was not taken in time").info()))
 
     async def _bury(self) -> None:
         """Waited for here and nowhere else, on the loop's thread, so that no signal meets a reused number."""

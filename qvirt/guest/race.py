@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
@@ -16,7 +15,6 @@ from qvirt.guest.messages import Attempt, Choose, Done, Planned, Work, expect
 from qvirt.guest.process import WorkerProcess
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
-from qvirt.model.checkpoint import Saved
 from qvirt.model.estimate import Estimate, Stage
 from qvirt.model.result import AttemptRecord, Result, Timings
 from qvirt.model.run import Limits
@@ -52,12 +50,21 @@ class Try:
 class Race:
     """One circuit, from its source to its result. Cancelling ``run`` ends every process at work on it."""
 
-    def __init__(self, pool: Pool, work: Work, track: Track, begin: Callable[[], None]) -> None:
-        """``begin`` is called when a worker is there and the run begins."""
+    def __init__(
+        self,
+        pool: Pool,
+        work: Work,
+        track: Track,
+        begin: Callable[[], None],
+        fetched: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> None:
+        """``begin`` is called when a worker is there and the run begins; ``fetched`` gives the checkpoint
+        that it goes on from."""
         self._pool = pool
         self._work = work
         self._track = track
         self._begin = begin
+        self._fetched = fetched
         self._tries: list[Try] = []
         self._lost: list[AttemptRecord] = []
         self._alone: WorkerProcess | None = None
@@ -82,14 +89,14 @@ class Race:
         attempts = (*(one.record() for one in self._tries), *self._lost)
         return replace(winner.result, timings=timings, attempts=attempts)
 
-    async def save(self, path: Path) -> Saved:
-        """Write where it stands to ``path``. Raises Conflict while there is no one run to save."""
+    def save(self) -> AsyncGenerator[bytes, None]:
+        """Where it stands, as a file's octets. Raises Conflict while there is no one run to save."""
         if self._alone is None:
             raise Conflict(
                 f"there is no run to save yet: {self._track.phase}",
                 hint="wait until one method is left, or choose one with --method",
             )
-        return await self._alone.save(path)
+        return self._alone.save()
 
     def _winner(self) -> Try | None:
         return next((one for one in self._tries if one.result is not None), None)
@@ -128,7 +135,12 @@ class Race:
 
     async def _attempt(self, estimates: tuple[Estimate, ...], stage: Stage) -> None:
         workers = len(stage.attempts) // len(estimates)
-        limits = Limits(self._work.limits.memory // workers, stage.threads, stage.budget)
+        limits = Limits(
+            self._work.limits.memory // workers,
+            stage.threads,
+            stage.budget,
+            devices=self._work.limits.devices,
+        )
         work = msgspec.structs.replace(self._work, limits=limits)
         began = time.monotonic()
         try:
@@ -163,19 +175,18 @@ class Race:
         self._alone = worker if budget is None and len(estimates) == 1 else None
         patience = None if budget is None else budget + self._grace(budget)
         try:
-            reply = await asyncio.wait_for(worker.final(self._track.advance), patience)
-            result = expect(Done, reply).result
+            reply = await asyncio.wait_for(worker.final(self._track.advance, self._fetched), patience)
+            done = expect(Done, reply)
         except QvirtError as failure:
             self._end(estimates, began, failure.info())
             return
         finally:
             self._alone = None
-        seconds = time.monotonic() - began
         for each in estimates:
-            if each.candidate == result.candidate:
-                self._tries.append(Try(each, seconds, result))
+            if each.candidate == done.result.candidate:
+                self._tries.append(Try(each, done.seconds, done.result))
             else:
-                self._lost.append(AttemptRecord(each.candidate, seconds, "lost_race"))
+                self._lost.append(AttemptRecord(each.candidate, done.seconds, "lost_race"))
 
     def _grace(self, budget: float) -> float:
         return SHORT_GRACE + budget / 20 if self._pool.has_warm else GRACE

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvirt.errors import CheckpointRefused, Conflict
 from qvirt.guest.messages import Work
-from qvirt.model.checkpoint import CheckpointHead, Saved, deciding
+from qvirt.model.checkpoint import CheckpointHead, deciding
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Method, RunOptions
 from qvirt.simulators import checkpoint_file, sweep
@@ -20,13 +21,57 @@ if TYPE_CHECKING:
     from qvirt.simulators.contract import Program
     from qvirt.simulators.workload import Workload
 
+PIECE = 1 << 20
+"""Octets that are sent at once."""
+
+
+class Outgoing:
+    """Sends what it is given in pieces that are neither small nor large."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._waiting = bytearray()
+
+    def put(self, octets: bytes | memoryview) -> None:
+        if len(self._waiting) + len(octets) < PIECE:
+            self._waiting += octets
+            return
+        self.flush()
+        for start in range(0, len(octets), PIECE):
+            self._send(bytes(octets[start : start + PIECE]))
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._send(bytes(self._waiting))
+            self._waiting.clear()
+
+
+class Incoming(io.RawIOBase):
+    """A file that is fetched piece by piece, as it is read."""
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        self._fetch = fetch
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = memoryview(self._fetch())
+        some, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(some)] = some
+        return len(some)
+
 
 def options_for(options: RunOptions, candidate: Candidate) -> RunOptions:
     """What a candidate is run with; the parts of a circuit have precisions of their own."""
     return options if candidate.method is Method.SPLIT else replace(options, precision=candidate.precision)
 
 
-def save(path: Path, work: Work, running: dict[Candidate, Workload], program: Program) -> Saved:
+def save(
+    send: Callable[[bytes], None], work: Work, running: dict[Candidate, Workload], program: Program
+) -> None:
     """Raises Conflict where the program is one of several."""
     if len(running) > 1:
         raise Conflict(
@@ -34,21 +79,20 @@ def save(path: Path, work: Work, running: dict[Candidate, Workload], program: Pr
             hint="wait until one is left, or choose one with --method",
         )
     (candidate,) = running
-    began = time.perf_counter()
-    head = _head(work, candidate, program)
-    octets = checkpoint_file.write(path, head, program.checkpoint())
-    return Saved(octets, time.perf_counter() - began, head)
+    outgoing = Outgoing(send)
+    checkpoint_file.write(outgoing.put, _head(work, candidate, program), program.checkpoint())
+    outgoing.flush()
 
 
-def prepared(candidate: Candidate, workload: Workload, work: Work) -> Program:
-    """The program of a candidate, where ``work`` names a checkpoint as far as that had come."""
+def prepared(candidate: Candidate, workload: Workload, work: Work, fetch: Callable[[], bytes]) -> Program:
+    """The program of a candidate, where there is a checkpoint as far as that had come."""
     if workload.sweep is not None:
-        if work.resume is not None:
+        if work.resume:
             raise of_no_sweep()
         return sweep.prepare(candidate, workload, work.limits, work.calibration)
-    if work.resume is None:
+    if not work.resume:
         return prepare(candidate, workload, work.limits, work.calibration)
-    with checkpoint_file.opened(Path(work.resume)) as (head, checkpoint):
+    with checkpoint_file.opened(io.BufferedReader(Incoming(fetch), PIECE)) as (head, checkpoint):
         difference = head.difference(_head(work, candidate))
         if difference is not None:
             raise CheckpointRefused(

@@ -27,7 +27,7 @@ def add_to(guarded: APIRouter, pool: Pool, machine: Machine) -> None:
 
     def room() -> int:
         left = memory.left(machine.memory, pool.pids(), pool.expected)
-        return max(0, min(left - states.octets, states.free))
+        return max(0, min(left - states.memory, states.free))
 
     @guarded.get("/v1/states", **openapi.STATES)
     async def listed() -> Response:
@@ -49,7 +49,7 @@ def add_to(guarded: APIRouter, pool: Pool, machine: Machine) -> None:
         states.require_free(name, overwrite=overwrite)
         place = states.place(token_hex(8))
         try:
-            await receive(request.stream(), place, "state", room())
+            await receive(request.stream(), place, room())
             async with pool.worker() as worker:
                 await worker.ask(Inspect(str(place), Limits(room(), machine.cpus)))
                 found = expect(Inspected, await worker.reply())

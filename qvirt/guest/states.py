@@ -1,6 +1,6 @@
 """The states that a VM keeps between jobs: an .npy file each in its directory, and what it is of beside it.
 
-They count as memory of the VM, whatever its directory lies on.
+They count as memory of the VM, whatever its directory lies on; where that is in memory, so do all files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ class KeptStates:
         self._directory = directory
 
     @property
-    def octets(self) -> int:
-        """Of all of them."""
+    def memory(self) -> int:
+        """Octets of the VM's memory that are taken."""
+        if self._directory is not None and in_memory(self._directory):
+            return shutil.disk_usage(self._directory).used
         return sum(state.octets for state in self.all())
 
     @property
@@ -88,6 +90,15 @@ class KeptStates:
         if self._directory is None:
             raise StateError("this VM has no directory for states")
         return self._directory
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether the folder is a file system of its own in memory, as in a container and a QEMU guest."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return False
+    return any(mount.split()[1:3] == [str(folder), "tmpfs"] for mount in mounts)
 
 
 def _read(path: Path) -> KeptState | None:

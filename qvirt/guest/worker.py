@@ -34,8 +34,10 @@ from qvirt.guest.messages import (
     Draw,
     Drawn,
     Failed,
+    Fetch,
     Inspect,
     Kept,
+    Piece,
     Planned,
     Progressed,
     Ready,
@@ -147,7 +149,7 @@ class Worker:
         self._loaded = last
 
     def _answer(self, request: Request) -> Reply:
-        if isinstance(request, Save):
+        if isinstance(request, (Save, Piece)):
             return Unsaved(Conflict("the circuit has ended: its engine did not stop before").info())
         try:
             confine.limit_memory(_memory(request))
@@ -196,7 +198,28 @@ class Worker:
             request = self._channel.receive()
             if not isinstance(request, Save):
                 raise SystemExit  # the guest is gone: it asks for nothing else before it has its answer
-            self._channel.send(_saved(request, work, running, program))
+            self._channel.send(self._save(work, running, program))
+
+    def _save(self, work: Work, running: dict[Candidate, Workload], program: Program) -> Reply:
+        """Whatever becomes of it, the run goes on."""
+        from qvirt.guest.saving import save
+
+        try:
+            save(lambda octets: self._channel.send(Piece(octets)), work, running, program)
+        except QvirtError as error:
+            return Unsaved(error.info())
+        except Exception as error:
+            return Unsaved(_failure(error, work.limits.memory))
+        return Kept()
+
+    def _fetch(self) -> bytes:
+        """The next piece of the checkpoint to go on from."""
+        self._channel.send(Fetch())
+        while not isinstance(request := self._channel.receive(), Piece):
+            if request is None:
+                raise SystemExit
+            self._channel.send(Unsaved(Conflict("the run has not gone on from its checkpoint yet").info()))
+        return request.octets
 
     def _run(self, work: Work, candidates: tuple[Candidate, ...], between: Between) -> Done:
         from qvirt.guest import keeping
@@ -211,6 +234,7 @@ class Worker:
             self._warm_up(name)
         confine.reset_peak()
         base = confine.memory_used()
+        began = time.perf_counter()
         workloads = {}
         start = keeping.start_of(work)
         for candidate in candidates:
@@ -218,7 +242,10 @@ class Worker:
             parts = tuple(Workload(part.circuit, part.facts, options) for part in loaded.parts)
             workloads[candidate] = Workload(loaded.circuit, loaded.facts, options, parts, work.sweep, start)
         candidate, program = first_done(
-            {each: partial(prepared, each, workload, work) for each, workload in workloads.items()},
+            {
+                each: partial(prepared, each, workload, work, self._fetch)
+                for each, workload in workloads.items()
+            },
             work.limits.seconds,
             partial(between, work, workloads),
         )
@@ -226,7 +253,7 @@ class Worker:
         peak = max(0, confine.peak_memory() - base)
         file = work.state_file or work.keep
         found = result(outcome, workloads[candidate], candidate, work.limits.threads, peak, file)
-        return Done(keeping.kept(found, outcome.state, work))
+        return Done(keeping.kept(found, outcome.state, work), time.perf_counter() - began)
 
     def _calibrate(self, request: Calibrate) -> Calibrated:
         from qvirt.methods.calibration import calibrate
@@ -257,18 +284,6 @@ def _plan(work: Work, loaded: Loaded, limits: Limits) -> Plan:
 
 def _unwatched(work: Work, running: dict[Candidate, Workload], program: Program) -> None:
     """Nobody has asked for a warm-up, so nobody is told of it."""
-
-
-def _saved(request: Save, work: Work, running: dict[Candidate, Workload], program: Program) -> Reply:
-    """Whatever becomes of it, the run goes on."""
-    from qvirt.guest.saving import save
-
-    try:
-        return Kept(save(Path(request.path), work, running, program))
-    except QvirtError as error:
-        return Unsaved(error.info())
-    except Exception as error:
-        return Unsaved(_failure(error, work.limits.memory))
 
 
 def _only_attempt(plan: Plan) -> Candidate | None:

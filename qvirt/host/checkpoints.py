@@ -28,9 +28,10 @@ class Checkpoints:
     def take(self, guest: Guest, job_id: str) -> KeptCheckpoint:
         """Save a running job. Raises Conflict where there is no one run to save, Unsupported where its
         engine cannot be saved."""
-        head = guest.save(job_id).head
-        with guest.checkpoint(job_id) as octets:
-            kept = KeptCheckpoint(write_atomically(self._paths.checkpoint(job_id), octets), head)
+        path = self._paths.checkpoint(job_id)
+        with guest.save(job_id) as octets:
+            written = write_atomically(path, octets)
+        kept = KeptCheckpoint(written, head_of(path))
         self._store.note(job_id, time.time(), f"saved{at(kept)}, {show_bytes(kept.octets)}")
         return kept
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from qvirt.errors import ErrorInfo, QvirtError, VMFailed, from_info
-from qvirt.model.checkpoint import Saved
+from qvirt.errors import ErrorInfo, QvirtError, Unsupported, VMFailed, from_info
 from qvirt.model.order import Answer, MachineSize, Order, OrderStatus
 from qvirt.model.state import KeptState
 from qvirt.model.vm import Endpoint
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT_ONCE = 1 << 20
+OCTETS = "application/octet-stream"
+
+NO_ROUTE = ("Not Found", "Method Not Allowed")
+"""What a guest says of a request that it does not know, and of nothing else."""
 
 LONG_POLL_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
@@ -83,19 +86,12 @@ class Guest:
         """The state vector of a completed order, as the octets of an .npy file."""
         return self._octets(f"/v1/jobs/{order_id}/state")
 
-    def save(self, order_id: str) -> Saved:
-        """Have a checkpoint of a running order written; takes as long as its engine works without a pause."""
-        path = f"/v1/jobs/{order_id}/checkpoint"
-        with self._transport_errors():
-            response = self._http.post(path, timeout=None)
-        return _read(response, Saved)
-
-    def checkpoint(self, order_id: str) -> AbstractContextManager[Iterator[bytes]]:
-        """The octets of what ``save`` had written last."""
-        return self._octets(f"/v1/jobs/{order_id}/checkpoint")
+    def save(self, order_id: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Where a running order stands, as it is written; begins when its engine next stops for a moment."""
+        return self._octets(f"/v1/jobs/{order_id}/checkpoint", "POST")
 
     def give_checkpoint(self, name: str, path: Path) -> None:
-        """For an order to resume from."""
+        """To the order that was posted to resume from it; returns when it has been taken."""
         with path.open("rb") as file, self._transport_errors():
             octets = iter(partial(file.read, AT_ONCE), b"")
             response = self._http.put(f"/v1/checkpoints/{name}", content=octets, timeout=None)
@@ -129,10 +125,12 @@ class Guest:
             raise _error(response.status_code, response.content)
 
     @contextmanager
-    def _octets(self, path: str) -> Iterator[Iterator[bytes]]:
-        with self._transport_errors(), self._http.stream("GET", path) as response:
+    def _octets(self, path: str, verb: str = "GET") -> Iterator[Iterator[bytes]]:
+        with self._transport_errors(), self._http.stream(verb, path, timeout=None) as response:
             if response.status_code != 200:
                 raise _error(response.status_code, response.read())
+            if response.headers["content-type"] != OCTETS:
+                raise _older()
             yield response.iter_bytes(AT_ONCE)
 
     def _call(self, verb: str, path: str, kind: type[T], body: bytes | None = None) -> T:
@@ -156,6 +154,14 @@ def _read(response: httpx.Response, kind: type[T]) -> T:
 
 def _error(status: int, body: bytes) -> QvirtError:
     try:
-        return from_info(from_json(body, dict[str, ErrorInfo])["error"])
+        found = from_info(from_json(body, dict[str, ErrorInfo])["error"])
     except (QvirtError, KeyError):
         return VMFailed(f"the VM answered with HTTP status {status}")
+    return _older() if found.message in NO_ROUTE else found
+
+
+def _older() -> Unsupported:
+    return Unsupported(
+        "the VM was made of an image older than this qvirt, which does not know what it was asked",
+        hint="`qvirt image build` makes a new image; then make the VM anew",
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from qvirt.errors import Conflict, NotFound, QvirtError, Stopped, Unavailable, VMFailed, from_info
+from qvirt.errors import Conflict, DoesNotFit, NotFound, QvirtError, Stopped, Unavailable, VMFailed, from_info
 from qvirt.host import loop, owner
 from qvirt.host.checkpoints import Checkpoints
 from qvirt.host.guests import Guest
@@ -17,7 +17,7 @@ from qvirt.host.snapshots import Snapshots
 from qvirt.host.specs import Wanted
 from qvirt.host.states import States
 from qvirt.host.vms import Teller, VMs
-from qvirt.host.warm import WarmPools
+from qvirt.host.warm import Suits, WarmPools
 from qvirt.model.checkpoint import KeptCheckpoint
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import Event, Job, JobState
@@ -214,6 +214,33 @@ class Host:
         """A VM for the length of the block."""
         with self.vms.running(spec) as vm:
             yield vm
+
+    @contextmanager
+    def warm_machine(self, like: Iterable[VMSpec], suits: Suits, tell: Teller) -> Iterator[VM | None]:
+        """The first that waits, is ``like`` one of these and suits, for the length of the block; or None."""
+        taken = (self.warm.take(spec, tell, lasting=False, suits=suits) for spec in like)
+        vm = next(filter(None, taken), None)
+        try:
+            self.warm.fill_later()
+            yield vm
+        finally:
+            if vm is not None:
+                self.vms.destroy(vm)
+
+    def holds(self, vm: VM, batch: Sequence[CircuitSource], options: RunOptions, sweep: Sweep | None) -> bool:
+        """Whether a VM that is up has room for the circuits; what else is wrong with one, its run tells."""
+        asked = vm.spec.applied_to(options)
+        orders = (Order(token_hex(5), OrderKind.PLAN, source, asked, sweep=sweep) for source in batch)
+        return not any(self._is_too_small(vm, order) for order in orders)
+
+    def _is_too_small(self, vm: VM, order: Order) -> bool:
+        try:
+            plan = self.ask(order, vm).plan
+        except DoesNotFit:
+            return True
+        except QvirtError:
+            return False
+        return plan is not None and plan.refusal is not None and plan.refusal.code == DoesNotFit.code
 
     # Jobs
 

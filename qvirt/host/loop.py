@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from qvirt.errors import Cancelled, ErrorInfo, JobLost, QvirtError, StateError, VMFailed
+from qvirt.errors import Cancelled, ErrorInfo, JobLost, NotFound, QvirtError, StateError, VMFailed
 from qvirt.host import owner
 from qvirt.host.checkpoints import Checkpoints, Keeper
 from qvirt.host.guests import Guest
@@ -34,6 +35,8 @@ class Finished:
 
 def drive(guest: Guest, order: Order, watch: Watcher) -> OrderStatus:
     """Post an order and follow it to its end; an interruption (Ctrl-C) cancels it in the guest first."""
+    if order.options.start is not None or order.options.keep is not None:
+        guest.states()  # an older guest raises here; it would pass over options that it does not know
     try:
         status = guest.post(order)
         watch(status)
@@ -71,9 +74,14 @@ def run_job(
     lease = store.claim(job.id, vm.id, owner.me(), time.time())
     running = False
     keep: Keeper | None = None
+    given = job.resumes is None
 
     def follow(status: OrderStatus) -> None:
-        nonlocal running
+        nonlocal given, running
+        if not given and status.state is not JobState.QUEUED:
+            given = True
+            with suppress(NotFound):  # it has ended, and says why
+                guest.give_checkpoint(job.id, store.paths.checkpoint(job.resumes or ""))
         if not running and status.state is JobState.RUNNING:
             running = store.change(job.id, JobState.RUNNING, time.time(), lease=lease)
         watch(status)
@@ -82,8 +90,6 @@ def run_job(
 
     try:
         with Guest(vms.endpoint(vm)) as guest:
-            if job.resumes is not None:
-                guest.give_checkpoint(job.id, store.paths.checkpoint(job.resumes))
             if saving is not None:
                 keep = Keeper(Checkpoints(store, store.paths), guest, job.id, saving.every, saving.tell)
             resume = job.id if job.resumes is not None else None

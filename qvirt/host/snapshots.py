@@ -38,9 +38,9 @@ class Snapshots:
         self._checkpoints = checkpoints
         self._states = states
 
-    def take(self, vm: VM, name: str) -> Snapshot:
+    def take(self, vm: VM, name: str, tell: Teller) -> Snapshot:
         """Raises Conflict where the VM has one of that name. The engine saves what it can of a running VM,
-        which alone can be asked for the states that it keeps."""
+        which alone can be asked for the states that it keeps; ``tell`` hears where it cannot."""
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} is not a snapshot name", hint="use letters, digits, '.', '_' and '-', up to 63"
@@ -48,7 +48,7 @@ class Snapshots:
         if self._file(vm, name).exists():
             raise Conflict(f"VM {vm.spec.name} has a snapshot {name!r} already", hint="choose another name")
         running = vm.state is VMState.RUNNING
-        states = tuple(self._states.of(vm)) if running else ()
+        states = tuple(self._states.known(vm, tell)) if running else ()
         for state in states:
             self._states.write(vm, state.name, self._paths.snapshot_state(vm.id, name, state.name))
         jobs = self._save_jobs(vm, name) if running else ()

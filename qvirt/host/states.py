@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from qvirt.errors import Conflict, NotFound, UsageError
+from qvirt.errors import Conflict, NotFound, Unsupported, UsageError
 from qvirt.host.guests import AT_ONCE, Guest
-from qvirt.host.vms import VMs
+from qvirt.host.vms import Teller, VMs
 from qvirt.model.state import KeptState
 from qvirt.model.vm import VM, VMState
 from qvirt.store import write_atomically
@@ -24,6 +24,14 @@ class States:
     def of(self, vm: VM) -> list[KeptState]:
         with self._guest(vm) as guest:
             return guest.states()
+
+    def known(self, vm: VM, tell: Teller) -> list[KeptState]:
+        """The same; none, and ``tell`` hears why, where its image is older than states."""
+        try:
+            return self.of(vm)
+        except Unsupported as error:
+            tell(f"without states that VM {vm.spec.name} may keep: {error.message}; {error.hint}")
+            return []
 
     def find(self, vm: VM, name: str) -> KeptState:
         """Raises NotFound naming those that there are."""
@@ -54,10 +62,11 @@ class States:
         with self._guest(vm) as guest:
             guest.remove_state(name)
 
-    def copy(self, vm: VM, other: VM) -> None:
-        """All that ``vm`` keeps, to ``other`` as well."""
+    def copy(self, vm: VM, other: VM, tell: Teller) -> None:
+        """All that ``vm`` keeps, to ``other`` as well; ``tell``: see ``known``."""
+        states = self.known(vm, tell)
         with self._guest(vm) as giver, self._guest(other) as taker:
-            for state in giver.states():
+            for state in states:
                 with giver.kept_state(state.name) as octets:
                     taker.give_state(state.name, octets, overwrite=True, like=state)
 

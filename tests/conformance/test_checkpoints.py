@@ -144,8 +144,9 @@ def saved(program: Program, candidate: Candidate, work: Workload, path: Path) ->
     head = CheckpointHead(
         candidate, "1", "0", deciding(work.options), 0.0, program.fraction, program.position
     )
-    checkpoint_file.write(path, head, program.checkpoint())
-    with checkpoint_file.opened(path) as (found, checkpoint):
+    with path.open("wb") as file:
+        checkpoint_file.write(file.write, head, program.checkpoint())
+    with path.open("rb") as file, checkpoint_file.opened(file) as (found, checkpoint):
         assert found == head
         return prepare(candidate, work, LIMITS, None, checkpoint)
 

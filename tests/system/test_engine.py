@@ -162,3 +162,42 @@ def test_the_example_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "a dict: completed" in done.stdout
+
+
+def test_a_state_is_kept_and_begun_in(tmp_path: Path) -> None:
+    first = {"num_qubits": 2, "gates": [{"type": "H", "qubits": [0]}]}
+    then = {"num_qubits": 2, "gates": [{"type": "CX", "qubits": [0, 1]}]}
+
+    async def use(engine: Engine) -> None:
+        kept = await engine.execute_circuit(first, "lab", keep="psi")
+        assert kept.metadata["kept"]["name"] == "psi"
+        found = await engine.execute_circuit(then, "lab", "aer", start="psi", seed=1, statevector=True)
+        assert found.statevector is not None
+        assert found.statevector == pytest.approx([2**-0.5, 0, 0, 2**-0.5])
+        taken = await engine.execute_circuit(then, "lab", keep="psi")
+        assert (taken.status, "psi" in str(taken.error)) == ("failed", True)
+        again = await engine.execute_circuit(then, "lab", keep="psi", overwrite=True)
+        assert again.status == "completed"
+
+    within(tmp_path, use)
+
+
+def test_a_sweep_gives_a_result_for_each_set(tmp_path: Path) -> None:
+    source = """OPENQASM 3.0; include "stdgates.inc"; input float a; input float b;
+        qubit[1] q; bit[1] c; ry(a) q[0]; rz(b) q[0]; c = measure q;"""
+    sets = [{"a": 0.0, "b": 1.0}, {"b": 2.0, "a": np.pi}, {"a": np.pi / 3, "b": 0.0}]
+
+    async def use(engine: Engine) -> None:
+        found = await engine.execute_sweep(source, sets, "lab", shots=100, seed=1, observables=("Z",))
+        assert [each.expectation_values["Z"] for each in found] == pytest.approx([1, -1, 0.5], abs=1e-6)
+        assert [each.counts for each in found[:2]] == [{"0": 100}, {"1": 100}]
+        assert [each.metadata["parameters"] for each in found] == sets
+        assert len({each.job_id for each in found}) == 1
+        (failed,) = await engine.execute_sweep(source, [{"a": 1.0}], "lab")
+        assert (failed.status, failed.counts) == ("failed", {})
+        with pytest.raises(UsageError, match="set 2"):
+            await engine.execute_sweep(source, [{"a": 1.0, "b": 1.0}, {"a": 1.0}], "lab")
+        with pytest.raises(UsageError, match="at least one"):
+            await engine.execute_sweep(source, [], "lab")
+
+    within(tmp_path, use)

@@ -233,6 +233,9 @@ def test_the_command_line_keeps_moves_and_removes_states(
     assert (taken.returncode, "--force" in taken.stderr) == (5, True)
     joined = _counts(cli, files["joined"])
     assert _counts(cli, files["next"], "--vm", "lab", "--from", "psi") == joined
+    assert cli("plan", files["next"], "--from", "psi").returncode == 2
+    planned = cli("plan", files["next"], "--vm", "lab", "--from", "psi")
+    assert (planned.returncode, "cannot begin in a given state" in planned.stdout) == (0, True), planned
 
     file = tmp_path / "psi.npy"
     assert cli("state", "export", "lab", "psi", file).returncode == 0
@@ -292,8 +295,10 @@ def test_a_state_moves_from_a_process_to_a_container_and_back(cli: Cli, files: d
         assert back.returncode == 0, back.stderr
         assert _names(cli, "home") == ["phi", "psi"]
         large = cli("run", "-", "--vm", "box", "--keep", "large", stdin=circuit(23).data.decode())
-        assert (large.returncode, "takes 128 MiB" in large.stderr) == (3, True), large.stderr
-        assert "for files left" in large.stderr, "a container has little disk"
-        assert _names(cli, "box") == ["phi", "psi"]
+        assert large.returncode == 0, large.stderr
+        larger = cli("run", "-", "--vm", "box", "--keep", "larger", stdin=circuit(26).data.decode())
+        assert (larger.returncode, "takes 1.00 GiB" in larger.stderr) == (3, True), larger.stderr
+        assert "for files left" in larger.stderr
+        assert _names(cli, "box") == ["large", "phi", "psi"]
     finally:
         assert cli("vm", "destroy", "--all").returncode == 0

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 from command_line import Cli, eventually
+from guest_images import lend
 from guests import Guest, circuit, make_vm, rehearsal, running, until
 
 from qvirt import Engine, QuantumVMConfig
 from qvirt.errors import CheckpointRefused, Conflict, ErrorInfo, NotFound, Unsupported
-from qvirt.model.checkpoint import Saved
+from qvirt.model.checkpoint import CheckpointHead, read_head
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.job import JobState
 from qvirt.model.order import Order
 from qvirt.model.run import Method, RunOptions
+from qvirt.model.vm import ImageForm
 from qvirt.model.wire import from_json
 from qvirt.paths import Paths
 from qvirt.runtimes.process import ProcessRuntime
@@ -27,17 +29,17 @@ from qvirt.runtimes.process import ProcessRuntime
 QUBITS, GATES = 20, 10_000
 
 
-def _long(gates: int = GATES) -> CircuitSource:
+def _long(gates: int = GATES, qubits: int = QUBITS) -> CircuitSource:
     """Seconds of work for qsim, which stops after every thousand gates."""
     generator = random.Random(5)
     lines = []
     for _ in range(gates):
-        a, b = generator.sample(range(QUBITS), 2)
+        a, b = generator.sample(range(qubits), 2)
         angles = [generator.uniform(0, 3) for _ in range(3)]
         lines.append(
             f"cx q[{a}],q[{b}];" if generator.random() < 0.5 else "u3({},{},{}) q[{}];".format(*angles, a)
         )
-    return circuit(QUBITS, "\n".join(lines))
+    return circuit(qubits, "\n".join(lines))
 
 
 LONG = _long()
@@ -54,15 +56,14 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
 
 
 @pytest.fixture(scope="module")
-def cut(guest: Guest) -> tuple[Saved, bytes]:
+def cut(guest: Guest) -> tuple[CheckpointHead, bytes]:
     """A checkpoint of the long circuit on its way, which was stopped after it."""
     guest.post(Order("first", source=LONG, options=OPTIONS))
     until(lambda: (guest.status("first", 0.1).progress.fraction or 0.0) > 0.0)
-    saved = from_json(_ok(guest.http.post("/v1/jobs/first/checkpoint")), Saved)
-    octets = _ok(guest.http.get("/v1/jobs/first/checkpoint"))
+    octets = _ok(guest.http.post("/v1/jobs/first/checkpoint"))
     assert guest.status("first").state is JobState.RUNNING, "it goes on"
     guest.cancel("first")
-    return saved, octets
+    return read_head(octets[: octets.index(b"\n") + 1]), octets
 
 
 @pytest.fixture(scope="module")
@@ -85,22 +86,21 @@ def _error(answer: object) -> ErrorInfo:
 def _resumed(
     guest: Guest, octets: bytes, name: str, source: CircuitSource, options: RunOptions
 ) -> ErrorInfo | None:
-    assert guest.http.put(f"/v1/checkpoints/{name}", content=octets).status_code == 204
     guest.post(Order(name, source=source, options=options, resume=name))
+    assert guest.http.put(f"/v1/checkpoints/{name}", content=octets).status_code == 204
     return guest.until_ended(name).error
 
 
-def test_what_is_saved_says_what_it_is(cut: tuple[Saved, bytes]) -> None:
-    saved, octets = cut
-    assert saved.octets == len(octets)
-    assert saved.head.circuit == LONG.sha256
-    position = saved.head.position
+def test_what_is_saved_says_what_it_is(cut: tuple[CheckpointHead, bytes]) -> None:
+    head, _ = cut
+    assert head.circuit == LONG.sha256
+    position = head.position
     assert position is not None and position.operations == GATES
     assert position.operations_done is not None and 0 < position.operations_done < GATES
 
 
 def test_a_run_goes_on_from_what_was_saved(
-    guest: Guest, cut: tuple[Saved, bytes], whole: dict[str, int]
+    guest: Guest, cut: tuple[CheckpointHead, bytes], whole: dict[str, int]
 ) -> None:
     assert _resumed(guest, cut[1], "again", LONG, OPTIONS) is None
     result = guest.answer("again").result
@@ -109,7 +109,7 @@ def test_a_run_goes_on_from_what_was_saved(
 
 
 def test_the_seed_and_the_engine_need_not_be_said_again(
-    guest: Guest, cut: tuple[Saved, bytes], whole: dict[str, int]
+    guest: Guest, cut: tuple[CheckpointHead, bytes], whole: dict[str, int]
 ) -> None:
     assert _resumed(guest, cut[1], "bare", LONG, RunOptions(shots=200)) is None
     result = guest.answer("bare").result
@@ -126,14 +126,21 @@ def test_the_seed_and_the_engine_need_not_be_said_again(
     ],
 )
 def test_a_run_of_something_else_is_refused(
-    guest: Guest, cut: tuple[Saved, bytes], name: str, source: CircuitSource, options: RunOptions, reason: str
+    guest: Guest,
+    cut: tuple[CheckpointHead, bytes],
+    name: str,
+    source: CircuitSource,
+    options: RunOptions,
+    reason: str,
 ) -> None:
     error = _resumed(guest, cut[1], name, source, options)
     assert error is not None and error.code == CheckpointRefused.code
     assert reason in error.message
 
 
-def test_a_checkpoint_that_is_damaged_or_cut_off_is_refused(guest: Guest, cut: tuple[Saved, bytes]) -> None:
+def test_a_checkpoint_that_is_damaged_or_cut_off_is_refused(
+    guest: Guest, cut: tuple[CheckpointHead, bytes]
+) -> None:
     octets = bytearray(cut[1])
     octets[len(octets) // 2] ^= 1
     for name, broken, reason in (
@@ -155,11 +162,39 @@ def test_what_cannot_be_saved_is_said(guest: Guest) -> None:
         order_id = guest.submit(source, method=method)
         guest.until_simulating(order_id)
         assert _error(guest.http.post(path.format(order_id))).code == code
-        assert _error(guest.http.get(path.format(order_id))).code == NotFound.code
         guest.cancel(order_id)
         assert _error(guest.http.post(path.format(order_id))).code == Conflict.code
-    missing = guest.http.post("/v1/jobs", content=b'{"id": "x", "resume": "never-given"}')
-    assert _error(missing).code == NotFound.code
+    unexpected = guest.http.put("/v1/checkpoints/nobody", content=b"...")
+    assert _error(unexpected).code == NotFound.code
+
+
+def test_an_order_waits_for_its_checkpoint_and_takes_one(
+    guest: Guest, cut: tuple[CheckpointHead, bytes]
+) -> None:
+    guest.post(Order("waits", source=LONG, options=OPTIONS, resume="late"))
+    until(lambda: guest.status("waits", 0.1).progress.phase == "waiting for its checkpoint")
+    other = guest.http.post("/v1/jobs", content=b'{"id": "other", "resume": "late"}')
+    assert _error(other).code == Conflict.code
+    with ThreadPoolExecutor(1) as pool:
+        # More than there is room for on the way, of which the head never comes to an end.
+        giving = pool.submit(guest.http.put, "/v1/checkpoints/late", content=bytes(1 << 20) * 16)
+        assert guest.until_ended("waits").error is not None
+        assert giving.result().status_code == 204
+    guest.post(Order("left", source=LONG, options=OPTIONS, resume="left"))
+    assert guest.cancel("left").state is JobState.CANCELLED
+    assert guest.http.put("/v1/checkpoints/left", content=cut[1]).status_code == 404
+
+
+def test_who_breaks_off_a_checkpoint_does_no_harm(guest: Guest, whole: dict[str, int]) -> None:
+    guest.post(Order("left-alone", source=LONG, options=OPTIONS))
+    until(lambda: (guest.status("left-alone", 0.1).progress.fraction or 0.0) > 0.0)
+    for _ in range(3):
+        with guest.http.stream("POST", "/v1/jobs/left-alone/checkpoint") as answer:
+            assert answer.status_code == 200
+            next(answer.iter_raw(1000))
+    _ok(guest.http.post("/v1/jobs/left-alone/checkpoint"))
+    result = guest.answer("left-alone").result
+    assert result is not None and result.counts == whole
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["to its end", "cancelled"])
@@ -187,7 +222,7 @@ def test_many_who_save_at_once_and_too_late_do_no_harm(
         assert result is not None and result.counts == whole
 
 
-def test_nothing_is_left_of_orders_that_have_ended(guest: Guest, cut: tuple[Saved, bytes]) -> None:
+def test_nothing_is_left_of_orders_that_have_ended(guest: Guest, cut: tuple[CheckpointHead, bytes]) -> None:
     assert isinstance(guest.runtime, ProcessRuntime)
     folder = guest.runtime._paths.vm(guest.handle.vm)
     assert folder.is_dir()
@@ -227,6 +262,29 @@ def test_a_killed_run_is_gone_on_with(cli: Cli, tmp_path: Path) -> None:
     assert "has completed" in json.loads(refused.stderr)["error"]["message"]
     assert cli("job", "rm", job).returncode == 0
     assert not Paths(cli.home).checkpoint(job).exists()
+
+
+def test_what_is_larger_than_the_files_of_a_container_is_saved_and_gone_on_with(
+    cli: Cli, tmp_path: Path
+) -> None:
+    lend(ImageForm.DOCKER, cli.home)
+    file = tmp_path / "long.qasm"
+    file.write_bytes(_long(3000, 23).data)
+    asked = (file, "--shots", 200, "--seed", 3, "--engine", "qsim", "--vm", "box")
+    assert cli("vm", "create", "box", "--runtime", "docker", "--memory", "700m").returncode == 0
+    try:
+        counts = cli.json("run", *asked)["runs"][0]["result"]["counts"]
+        first = cli.start("run", *asked)
+        assert eventually(lambda: len(cli.json("job", "list")["jobs"]) == 2)
+        job = cli.json("job", "list")["jobs"][0]["id"]
+        assert eventually(lambda: ((cli.json("job", "show", job)["progress"] or {}).get("fraction") or 0) > 0)
+        assert cli.json("job", "checkpoint", job)["checkpoint"]["octets"] > 64 << 20
+        assert cli("job", "cancel", job).returncode == 0
+        first.communicate(timeout=60)
+        again = cli.json("run", "--resume", job, "--vm", "box")["runs"][0]
+        assert again["result"]["counts"] == counts
+    finally:
+        assert cli("vm", "destroy", "--all").returncode == 0
 
 
 def test_a_snapshot_holds_what_runs(cli: Cli, tmp_path: Path) -> None:

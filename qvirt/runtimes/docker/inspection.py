@@ -8,7 +8,7 @@ from typing import Any
 
 from qvirt.model.vm import VMState
 from qvirt.runtimes.contract import Inspection
-from qvirt.runtimes.docker.options import SCRATCH, SHARED
+from qvirt.runtimes.docker.options import SCRATCH, SHARED, STATES
 from qvirt.runtimes.docker.record import Wanted
 from qvirt.runtimes.lifetime import last_words
 from qvirt.units import show_bytes
@@ -85,7 +85,8 @@ def held(container: Container, closed: bool) -> Iterator[str]:
     if host["NetworkMode"] == "none":
         yield "network: none; the service is a Unix socket"
     if host["ReadonlyRootfs"]:
-        yield f"files: read-only, save for the disk{'' if closed else f' and {SHARED}, which is not limited'}"
+        more = "" if closed else f" and {SHARED}, which is not limited"
+        yield f"files: read-only, save for disk and states{more}"
     user = container["Config"]["User"]
     if user and user.partition(":")[0] not in ("0", "root"):
         yield f"user: {user}"
@@ -102,9 +103,10 @@ def _amounts(host: Mapping[str, Any]) -> Iterator[str]:
         yield f"cpus: {host['CpuQuota'] / host['CpuPeriod']:g} (cgroup)"
     if (host["PidsLimit"] or 0) > 0:
         yield f"processes: {host['PidsLimit']}, threads included (cgroup)"
-    size = _size((host.get("Tmpfs") or {}).get(SCRATCH, ""))
-    if size is not None:
-        yield f"disk: {show_bytes(size)} at {SCRATCH}, in its memory (tmpfs)"
+    for name, place in (("disk", SCRATCH), ("states", STATES)):
+        size = _size((host.get("Tmpfs") or {}).get(place, ""))
+        if size is not None:
+            yield f"{name}: {show_bytes(size)} at {place}, in its memory (tmpfs)"
     log = host["LogConfig"]["Config"] or {}
     if "max-size" in log:
         yield f"log: {log.get('max-file', 1)} × {log['max-size']}"

@@ -22,7 +22,8 @@ HOME_LABEL = "qvirt.home"
 
 SHARED = "/run/qvirt"
 SCRATCH = "/tmp"  # noqa: S108
-"""In the container: the shared folder, and where it may write."""
+STATES = "/run/states"
+"""In the container: the shared folder, where it may write, and where it keeps states."""
 
 CPU_PERIOD = 100_000
 """Microseconds."""
@@ -33,6 +34,7 @@ CPU_SHARES = 1024
 OPEN_FILES = 1024
 PAGE = 4096
 SHARED_MEMORY = 1 << 20
+TMPFS = "mode=1777,noexec,nosuid,nodev"
 LOG = {"max-size": "1m", "max-file": "2"}
 
 _SECOND = 1_000_000_000
@@ -97,11 +99,12 @@ def _arguments(wanted: Wanted, now: float) -> list[str]:
         *("--socket", f"{SHARED}/{share.SOCKET}"),
         *("--token-file", f"{SHARED}/{share.TOKEN}"),
         *("--calibration", f"{SHARED}/{share.CALIBRATION}"),
-        *("--directory", SCRATCH),
+        *("--directory", STATES),
         *("--memory", str(spec.memory)),
         *("--cpus", str(spec.cpus)),
         *("--spares", str(spec.spares)),
         *(["--lifeline"] if wanted.owned else []),
+        *(["--gpu"] if spec.gpu else []),
         *lifetime(spec, wanted.created, now),
     ]
 
@@ -113,7 +116,11 @@ def _hardening(spec: VMSpec) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "ReadonlyRootfs": True,
-        "Tmpfs": {SCRATCH: f"size={spec.disk},mode=1777,noexec,nosuid,nodev"},
+        "Tmpfs": {
+            SCRATCH: f"size={spec.disk},{TMPFS}",
+            # What is kept counts as memory anyhow, which has its own limit.
+            STATES: f"size={spec.memory},{TMPFS}",
+        },
         "ShmSize": SHARED_MEMORY,
         "Init": False,
         "RestartPolicy": {"Name": "no"},

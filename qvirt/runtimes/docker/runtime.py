@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from qvirt.errors import Conflict, QvirtError, Unavailable, Unsupported, VMFailed
@@ -28,6 +29,7 @@ from qvirt.runtimes.docker.stats import stats
 HANDLE_VERSION = 1
 LISTEN_SECONDS = 10.0
 LOOK_SECONDS = 0.1
+LATE_SECONDS = 2.0
 PAUSE = 0.002
 
 POWERS = frozenset({Power.PAUSE, Power.RESIZE, Power.EXEC, Power.GPU, Power.WARM})
@@ -89,6 +91,7 @@ class DockerRuntime:
                 undo.callback(record.remove, self._paths, vm.id)
                 engine.remove(name)  # one whose files are lost is of no use
                 record.begin(self._paths, vm)
+                undo.push(partial(_remove_late, engine, name))
                 self._make(engine, vm.id)
             elif engine.container(name) is None:
                 self._make(engine, vm.id)
@@ -283,3 +286,14 @@ class DockerRuntime:
             return Inspection(VMState.STOPPED, reason=error.message)
         lives = silence(str(self._paths.vm_socket(handle.vm))) is None
         return Inspection(VMState.RUNNING if lives else VMState.FAILED, reason=error.message)
+
+
+def _remove_late(engine: Engine, name: str, kind: type[BaseException] | None, *_: object) -> None:
+    """After Ctrl-C: an engine goes on making what nobody waits for any more."""
+    deadline = time.monotonic() + LATE_SECONDS
+    with suppress(QvirtError):
+        while kind is KeyboardInterrupt and time.monotonic() < deadline:
+            if engine.container(name) is not None:
+                engine.remove(name)
+                return
+            time.sleep(PAUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -82,3 +83,24 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_sweep_is_whole(names: tuple[str, ...], rows: tuple[tuple[float, ...], ...]) -> None:
     with pytest.raises(UsageError):
         Sweep(names, rows)
+
+
+class Input:
+    """In the place of standard input, which is no terminal."""
+
+    def __init__(self, octets: bytes) -> None:
+        self.buffer = io.BytesIO(octets)
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Input(b"a,b\n1,pi\n"))
+    with pytest.raises(UsageError, match="both the circuit and --params"):
+        read_sweep(Path("-"), ["a.qasm", "-"])
+    assert read_sweep(Path("-"), ["a.qasm"]).names == ("a", "b")
+    monkeypatch.setattr("sys.stdin", Input(b"a,b\n1\n"))
+    with pytest.raises(UsageError, match="1 value") as raised:
+        read_sweep(Path("-"))
+    assert (raised.value.file, raised.value.line) == ("<stdin>", 2)

@@ -35,11 +35,11 @@ class ByHand:
     def state_file(self, order_id: str) -> Path:
         return self.folder / order_id
 
-    def checkpoint_file(self, name: str, *, given: bool = False) -> Path:
-        return self.folder / f"{name}-{given}"
+    def expect_checkpoint(self, order: Order) -> None:
+        """None of these orders goes on from one."""
 
-    def forget_checkpoints(self, order: Order) -> None:
-        self.checkpoint_file(order.id).unlink(missing_ok=True)
+    def forget_checkpoint(self, order: Order) -> None:
+        """Nor has one."""
 
 
 def _with_jobs(folder: Path, test: Callable[[Jobs, ByHand], Awaitable[None]]) -> None:

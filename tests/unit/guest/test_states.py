@@ -10,7 +10,7 @@ import pytest
 from qvirt.errors import Conflict, DoesNotFit, NotFound, StateError, UsageError
 from qvirt.guest import keeping
 from qvirt.guest.messages import Inspected, Work
-from qvirt.guest.states import KeptStates
+from qvirt.guest.states import KeptStates, in_memory
 from qvirt.model.circuit import CircuitFacts, CircuitSource
 from qvirt.model.run import Limits, Precision, RunOptions
 from qvirt.model.state import KeptState
@@ -35,11 +35,11 @@ def _saved(folder: Path, array: np.ndarray) -> Path:
 
 def test_states_are_kept_found_counted_and_removed(tmp_path: Path) -> None:
     states = KeptStates(tmp_path)
-    assert (states.all(), states.octets) == ([], 0)
+    assert (states.all(), states.memory) == ([], 0)
     _keep(states, "psi", b"one")
     _keep(states, "phi.2", b"four")
     assert [state.name for state in states.all()] == ["phi.2", "psi"]
-    assert states.octets == 7
+    assert states.memory == 7
     assert states.file("psi").read_bytes() == b"one"
     assert KeptStates(tmp_path).find("psi") == _state("psi", 3), "they are in its directory"
     states.remove("psi")
@@ -59,7 +59,7 @@ def test_a_name_that_is_taken_is_given_up_only_where_that_was_asked(tmp_path: Pa
     states.require_free("psi", overwrite=True)
     _keep(states, "psi", b"newer")
     assert states.file("psi").read_bytes() == b"newer"
-    assert states.octets == 5
+    assert states.memory == 5
 
 
 @pytest.mark.parametrize("name", ["", ".psi", "../psi", "a/b", "a b", "é", "a" * 64, "-x"])
@@ -143,3 +143,16 @@ def test_what_will_be_kept_is_no_memory_to_run_in(tmp_path: Path) -> None:
     with pytest.raises(DoesNotFit) as failure:
         keeping.limits(work, facts)
     assert failure.value.message.count("64.0 MiB") == 2
+
+
+def test_files_of_states_count_where_they_lie_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = CircuitFacts.__new__(CircuitFacts)
+    object.__setattr__(facts, "num_qubits", 20)
+    given, file = Limits(64 << 20, 1), str(tmp_path / "x")
+    work = Work(CircuitSource("x", b""), RunOptions(state=True), given, state_file=file)
+    assert not in_memory(tmp_path)
+    assert keeping.limits(work, facts) == given
+    monkeypatch.setattr(keeping, "in_memory", lambda folder: folder == tmp_path)
+    assert keeping.limits(work, facts).memory == 48 << 20

@@ -10,7 +10,7 @@ import pytest
 
 from qvirt.errors import CheckpointRefused, Conflict, QvirtError, StateError, Unsupported, VMFailed
 from qvirt.host.checkpoints import Checkpoints, Keeper
-from qvirt.model.checkpoint import CheckpointHead, Saved, head_line
+from qvirt.model.checkpoint import CheckpointHead, head_line
 from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.job import Job, JobState
@@ -35,14 +35,11 @@ class Answering:
         self.errors = list(errors)
         self.asked = 0
 
-    def save(self, order_id: str) -> Saved:
+    @contextmanager
+    def save(self, order_id: str) -> Iterator[Iterator[bytes]]:
         self.asked += 1
         if self.errors:
             raise self.errors.pop(0)
-        return Saved(3, 0.1, HEAD)
-
-    @contextmanager
-    def checkpoint(self, order_id: str) -> Iterator[Iterator[bytes]]:
         yield iter([head_line(HEAD), b"..."])
 
 

@@ -31,7 +31,7 @@ def container(**state: Any) -> dict[str, Any]:
             "CpuQuota": 150000,
             "CpuPeriod": 100000,
             "PidsLimit": 256,
-            "Tmpfs": {"/tmp": "size=1048576,mode=1777"},
+            "Tmpfs": {"/tmp": "size=1048576,mode=1777", "/run/states": "size=1073741824,mode=1777"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
@@ -84,8 +84,9 @@ def test_limits_are_those_that_the_engine_has() -> None:
     assert "processes: 256, threads included (cgroup)" in limits
     assert "disk: 1.00 MiB at /tmp, in its memory (tmpfs)" in limits
     assert "capabilities: none" in limits
-    assert "files: read-only, save for the disk" in limits
-    assert "files: read-only, save for the disk and /run/qvirt, which is not limited" in held(
+    assert "states: 1.00 GiB at /run/states, in its memory (tmpfs)" in limits
+    assert "files: read-only, save for disk and states" in limits
+    assert "files: read-only, save for disk and states and /run/qvirt, which is not limited" in held(
         container(), closed=False
     )
     assert "privileges: none can be gained (no_new_privs)" in limits

@@ -50,6 +50,9 @@ def test_limits(tmp_path: Path) -> None:
     assert host["CpuQuota"] / host["CpuPeriod"] == 2
     assert host["PidsLimit"] == 256
     assert "size=8388608" in host["Tmpfs"]["/tmp"]
+    assert "size=1073741824" in host["Tmpfs"]["/run/states"]
+    for options in host["Tmpfs"].values():
+        assert {"noexec", "nosuid", "nodev"} <= set(options.split(","))
     assert "NanoCpus" not in host
 
 
@@ -83,6 +86,8 @@ def test_gpus_are_asked_for_only_where_wanted(tmp_path: Path) -> None:
     assert body(tmp_path)["HostConfig"]["DeviceRequests"] == []
     wanted = body(tmp_path, replace(SPEC, gpu=True))["HostConfig"]["DeviceRequests"]
     assert wanted == [{"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}]
+    assert "--gpu" in body(tmp_path, replace(SPEC, gpu=True))["Cmd"]
+    assert "--gpu" not in body(tmp_path, SPEC)["Cmd"]
 
 
 def test_labels_tell_state_directories_apart(tmp_path: Path) -> None:
