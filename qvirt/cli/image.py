@@ -114,6 +114,8 @@ def export(
     """Write an image into one file, to take it to another machine."""
     from qvirt.images.transfer import export_image
 
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise UsageError(f"{file} is no file in a folder that there is", hint="name a file: guest.tar.zst")
     catalogue = _catalogue(_paths())
     found = _find(catalogue, image)
     size = export_image(catalogue, found, file.absolute())

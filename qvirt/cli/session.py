@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from qvirt import settings
 from qvirt.cli import output
@@ -14,6 +15,13 @@ from qvirt.host.host import Host
 from qvirt.model.vm import VM, VMSpec, VMState
 from qvirt.paths import Paths, default_home
 from qvirt.units import show_bytes
+
+if TYPE_CHECKING:
+    from qvirt.host.specs import Wanted
+    from qvirt.host.warm import Suits
+    from qvirt.model.circuit import CircuitSource
+    from qvirt.model.run import RunOptions
+    from qvirt.model.sweep import Sweep
 
 SHARE_OF_FREE_MEMORY = 0.9
 SMALLEST_VM = 512 << 20
@@ -39,8 +47,11 @@ class Target:
 
 
 @contextmanager
-def target_vm(host: Host, target: Target) -> Iterator[VM]:
-    """A VM that is up or comes up; what is made for this command goes with it."""
+def target_vm(host: Host, target: Target, suits: Suits | None = None) -> Iterator[VM]:
+    """A VM that is up or comes up; what is made for this command goes with it.
+
+    One that is kept warm is taken where it ``suits``, which is asked of no other; None takes none.
+    """
     if target.vm is not None:
         yield _existing(host, target)
         return
@@ -51,11 +62,57 @@ def target_vm(host: Host, target: Target) -> Iterator[VM]:
     from qvirt.host.specs import Wanted
 
     name = f"run-{token_hex(4)}"
-    wanted = Wanted(name, target.runtime, memory=None, cpus=target.cpus, spares=0)
+    wanted = Wanted(name, target.runtime, cpus=target.cpus)
+    with _warm(host, wanted, target.template, suits) as vm:
+        if vm is not None:
+            yield vm
+            return
+    wanted = replace(wanted, spares=0)
     if target.template is None:
         wanted = replace(wanted, memory=_free_memory(), cpus=target.cpus or _all_cpus())
     with host.machine(host.specify(wanted, target.template, output.note)) as vm:
+        warn_of_slowness(host, vm)
         yield vm
+
+
+@contextmanager
+def _warm(host: Host, wanted: Wanted, template: str | None, suits: Suits | None) -> Iterator[VM | None]:
+    """One that waits; without a template of any size that ``suits``, as nobody has named another."""
+    if suits is None or not host.warm.waiting():
+        yield None
+        return
+    spec = host.specify(wanted, template, _silently)
+    like = [spec] if template else [replace(kind, name=spec.name) for kind in _kinds(host, spec.runtime)]
+    if wanted.cpus is not None:
+        like = [each for each in like if each.cpus == wanted.cpus]
+    with host.warm_machine(like, suits, output.note) as vm:
+        yield vm
+
+
+def _kinds(host: Host, runtime: str) -> Iterator[VMSpec]:
+    """What is kept warm there, and made of what is made now."""
+    for filled in host.warm.filled():
+        kind = filled.pool.spec
+        if kind.runtime == runtime and kind.image is None and not kind.gpu:
+            yield kind
+
+
+def roomy(host: Host, batch: list[CircuitSource], options: RunOptions, sweep: Sweep | None) -> Suits:
+    """Whether a VM has room for all of these; one that is made for them has all that is free."""
+    return lambda vm: host.holds(vm, batch, options, sweep)
+
+
+def warn_of_slowness(host: Host, vm: VM) -> None:
+    slowdown = host.vms.capabilities(vm).slowdown
+    if slowdown > 1:
+        output.note(
+            f"warning: simulations in a {vm.spec.runtime} VM take about {slowdown:.0f} times as long here; "
+            f"`qvirt doctor` says why"
+        )
+
+
+def _silently(stage: str) -> None:
+    pass
 
 
 def _existing(host: Host, target: Target) -> VM:
@@ -70,14 +127,18 @@ def _existing(host: Host, target: Target) -> VM:
 
 
 @contextmanager
-def embedded_vm(host: Host, cpus: int | None = None) -> Iterator[VM]:
-    """A process VM with all that this process may use, less a share of the memory for everybody else."""
+def embedded_vm(host: Host, cpus: int | None = None, gpu: bool = False) -> Iterator[VM]:
+    """A process VM with all that this process may use, less a share of the memory for everybody else.
+
+    With a GPU its first order waits for the trial of that, which takes longer than most circuits.
+    """
     available = _all_cpus()
     spec = VMSpec(
         name=f"run-{token_hex(4)}",
         memory=_free_memory(),
         cpus=min(cpus or host.settings.cpus or available, available),
         spares=0,
+        gpu=gpu,
     )
     with host.machine(spec) as vm:
         yield vm

@@ -32,7 +32,7 @@ def stages(quiet: bool) -> Iterator[Callable[[str], None]]:
 
     try:
         yield tell
-    except BaseException:
-        end(", then it failed")
+    except BaseException as error:
+        end(", then it was stopped" if isinstance(error, KeyboardInterrupt) else ", then it failed")
         raise
     end("")

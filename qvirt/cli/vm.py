@@ -59,7 +59,7 @@ def create(
     A number of qubits without memory gives the memory that their state needs. What cannot fit is refused
     before anything is made, and what was half made is removed.
     """
-    from qvirt.cli.session import opened_host
+    from qvirt.cli.session import opened_host, warn_of_slowness
     from qvirt.host.specs import Wanted
 
     wanted = Wanted(
@@ -81,8 +81,11 @@ def create(
         warm=not cold,
     )
     patience = parse_seconds(timeout)
-    with opened_host() as host, stages(quiet) as tell:
-        vm = host.make_vm(wanted, template, patience if wait else None, tell)
+    with opened_host() as host:
+        with stages(quiet) as tell:
+            vm = host.make_vm(wanted, template, patience if wait else None, tell)
+        if not quiet:
+            warn_of_slowness(host, vm)
     if format is option.OutputFormat.JSON:
         output.document("qvirt.vm/1", vm=vm)
     else:
@@ -104,15 +107,12 @@ def destroy(
     if bool(vms) == everything:
         raise UsageError("name the VMs to destroy, or say --all")
     with opened_host() as host:
-        found = (
-            host.vms.lasting() if everything else [host.vms.find(name) for name in dict.fromkeys(vms or ())]
-        )
-        for vm in found:
-            host.destroy_vm(vm, force=force)
-            if not quiet:
-                output.note(f"destroyed {vm.spec.name}")
-        if everything:
-            host.warm.empty()
+        names = [vm.id for vm in host.vms.stored()] if everything else vms or []
+        try:
+            _each(host, names, lambda vm: host.destroy_vm(vm, force=force), "destroyed", quiet)
+        finally:
+            if everything:
+                host.warm.empty()
 
 
 app.command()(destroy)
@@ -125,7 +125,7 @@ def start(
 ) -> None:
     """Start VMs that are stopped or have failed."""
     patience = parse_seconds(timeout)
-    _each(vms, lambda host, vm: host.vms.start(vm, patience), "started", quiet)
+    _change(vms, lambda host, vm: host.vms.start(vm, patience), "started", quiet)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def stop(
 ) -> None:
     """Stop VMs; they keep their name and place, and can be started again."""
     patience = parse_seconds(timeout)
-    _each(vms, lambda host, vm: host.vms.stop(vm, patience), "stopped", quiet)
+    _change(vms, lambda host, vm: host.vms.stop(vm, patience), "stopped", quiet)
 
 
 @app.command()
@@ -145,7 +145,7 @@ def restart(
 ) -> None:
     """Stop VMs and start them again."""
     patience = parse_seconds(timeout)
-    _each(
+    _change(
         vms,
         lambda host, vm: host.vms.start(host.vms.stop(vm, min(10.0, patience)), patience),
         "restarted",
@@ -156,13 +156,13 @@ def restart(
 @app.command()
 def pause(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
     """Halt VMs where they are; they keep their memory and use no CPU."""
-    _each(vms, lambda host, vm: host.vms.pause(vm), "paused", quiet)
+    _change(vms, lambda host, vm: host.vms.pause(vm), "paused", quiet)
 
 
 @app.command()
 def resume(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
     """Let paused VMs go on."""
-    _each(vms, lambda host, vm: host.vms.resume(vm), "resumed", quiet)
+    _change(vms, lambda host, vm: host.vms.resume(vm), "resumed", quiet)
 
 
 @app.command()
@@ -221,21 +221,26 @@ def prune(
         output.note(f"removed {', '.join(removed)}" if removed else "there was nothing to remove")
 
 
-def _each(names: list[str], verb: Callable[[Host, VM], object], done: str, quiet: bool) -> None:
-    """All of them, whatever becomes of the others; the exit status is the first failure's."""
+def _change(names: list[str], verb: Callable[[Host, VM], object], done: str, quiet: bool) -> None:
     from qvirt.cli.session import opened_host
 
-    failures: list[QvirtError] = []
     with opened_host() as host:
-        for name in dict.fromkeys(names):
-            try:
-                verb(host, host.vms.find(name))
-            except QvirtError as error:
-                output.error(error)
-                failures.append(error)
-                continue
-            if not quiet:
-                output.note(f"{done} {name}")
+        _each(host, names, lambda vm: verb(host, vm), done, quiet)
+
+
+def _each(host: Host, names: list[str], verb: Callable[[VM], object], done: str, quiet: bool) -> None:
+    """All of them, whatever becomes of the others; the exit status is the first failure's."""
+    failures: list[QvirtError] = []
+    for name in dict.fromkeys(names):
+        try:
+            vm = host.vms.find(name)
+            verb(vm)
+        except QvirtError as error:
+            output.error(error)
+            failures.append(error)
+            continue
+        if not quiet:
+            output.note(f"{done} {vm.spec.name}")
     if failures:
         raise typer.Exit(failures[0].exit_status)
 

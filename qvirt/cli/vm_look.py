@@ -12,6 +12,8 @@ from qvirt.cli import options as option
 from qvirt.cli import output
 
 if TYPE_CHECKING:
+    from qvirt.host.host import Host
+    from qvirt.model.vm import VM
     from qvirt.runtimes.contract import Stats
 
 LOOK_AGAIN = 0.3
@@ -97,7 +99,7 @@ def stats(
         began = time.monotonic()
         while True:
             found = [host.vms.find(name) for name in vms] if vms else host.vms.lasting()
-            readings = [(vm, host.vms.stats(vm)) for vm in found]
+            readings = [(vm, _reading(host, vm)) for vm in found]
             now = time.monotonic()
             if format is option.OutputFormat.JSON:
                 output.document("qvirt.stats/1", vms=[{"vm": vm.spec.name, "stats": s} for vm, s in readings])
@@ -108,6 +110,14 @@ def stats(
                 return
             before, began = {vm.id: reading for vm, reading in readings}, now
             time.sleep(STATS_AGAIN)
+
+
+def _reading(host: Host, vm: VM) -> Stats:
+    """Of one that has ended nothing is asked: its engine may be away."""
+    from qvirt.model.vm import VMState
+    from qvirt.runtimes.contract import Stats
+
+    return host.vms.stats(vm) if vm.state in (VMState.RUNNING, VMState.PAUSED) else Stats(0, 0.0, 0)
 
 
 def add_to(app: typer.Typer) -> None:

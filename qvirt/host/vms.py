@@ -314,24 +314,36 @@ class VMs:
         if expected and vm.owner is None and found.state in (VMState.FAILED, VMState.STOPPED):
             return self._ended(vm, found)
         outdated = OUTDATED if self.is_outdated(vm) else None
-        return replace(vm, state=found.state, reason=found.reason or vm.reason or outdated)
+        if expected:
+            reason = found.reason or vm.reason
+        else:  # what was seen when it ended says more than what is left of it
+            reason = (vm.reason if found.state is vm.state else None) or found.reason
+        return replace(vm, state=found.state, reason=reason or outdated)
 
     def _ended(self, vm: VM, found: Inspection) -> VM:
         if vm.spec.ttl is not None and time.time() > vm.created + vm.spec.ttl:
             self.destroy(vm)
             return replace(vm, state=VMState.STOPPED, reason="its time to live is over")
         with self.changing(vm) as runtime:
+            found = self._look(vm, self._handle(vm))
+            if found.state not in (VMState.FAILED, VMState.STOPPED):  # somebody else was faster
+                return replace(vm, state=found.state)
             if not vm.spec.restarts_after(vm.restarts, failed=found.state is VMState.FAILED):
-                return self._put(vm, state=found.state, reason=found.reason)
-            try:
-                handle = runtime.start(runtime.create(vm))
-            except QvirtError as error:
-                reason = f"{found.reason}; not restarted: {error.message}"
-                return self._put(vm, state=found.state, reason=reason)
-            reason = f"restarted: {found.reason}"
-            return self._put(
-                vm, handle=handle, state=VMState.RUNNING, reason=reason, restarts=vm.restarts + 1
-            )
+                tried = f"; restarted {vm.restarts} times before" if vm.restarts else ""
+                return self._put(vm, state=found.state, reason=f"{found.reason}{tried}")
+            return self._restarted(runtime, vm, found)
+
+    def _restarted(self, runtime: Runtime, vm: VM, found: Inspection) -> VM:
+        """Where that fails the next look tries again; an engine that is away does not count as a try."""
+        restarts = vm.restarts + 1
+        try:
+            handle = runtime.start(runtime.create(vm))
+        except QvirtError as error:
+            if not isinstance(error, Unavailable):
+                self._put(vm, restarts=restarts)
+            return replace(vm, state=found.state, reason=f"{found.reason}; not restarted: {error.message}")
+        reason = f"restarted: {found.reason}"
+        return self._put(vm, handle=handle, state=VMState.RUNNING, reason=reason, restarts=restarts)
 
     @contextmanager
     def changing(self, vm: VM, *states: VMState) -> Iterator[Runtime]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from secrets import token_hex
@@ -34,6 +34,13 @@ from qvirt.store.files import state_errors
 NAME_PREFIX = "warm-"
 START_SECONDS = 120.0
 DEDICATE_SECONDS = 5.0
+
+Suits = Callable[[VM], bool]
+"""Whether one that waits, seen as what it would be, is wanted; asked before it is taken."""
+
+
+def _anybody(waiting: VM) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,10 @@ class WarmPools:
         finally:
             os.close(descriptor)
 
-    def take(self, spec: VMSpec, tell: Teller) -> VM | None:
-        """One that waits, as the VM that ``spec`` says; None where there is none like it.
+    def take(self, spec: VMSpec, tell: Teller, *, lasting: bool = True, suits: Suits = _anybody) -> VM | None:
+        """One that waits, as the VM that ``spec`` says; None where there is none like it that ``suits``.
 
-        Raises Conflict where there is a VM of that name.
+        One that is not ``lasting`` goes with this process. Raises Conflict where there is a VM of that name.
         """
         if not spec.warm or spec.environment or spec.volumes or not self._store.pools():
             return None
@@ -117,8 +124,10 @@ class WarmPools:
         key = _key(spec)
         for waiting in self.waiting():
             if waiting.pool == key and self._store.claim_warm_vm(waiting.id, owner.me()):
+                if not self._suits(waiting, spec, suits):
+                    return None
                 tell("taking one that is warm")
-                vm = self._dedicated(waiting, spec)
+                vm = self._dedicated(waiting, spec, lasting)
                 if vm is not None:
                     return vm
         return None
@@ -151,7 +160,17 @@ class WarmPools:
 
     # Inside
 
-    def _dedicated(self, waiting: VM, spec: VMSpec) -> VM | None:
+    def _suits(self, waiting: VM, spec: VMSpec, suits: Suits) -> bool:
+        """Whether it is what whoever has claimed it wants; it waits again where it is not."""
+        wanted = False
+        try:
+            wanted = suits(replace(waiting, spec=spec))
+        finally:
+            if not wanted:
+                self._store.put_vm(waiting)
+        return wanted
+
+    def _dedicated(self, waiting: VM, spec: VMSpec, lasting: bool) -> VM | None:
         """What we have claimed, as a VM of its own; None where it does not answer, and is removed then."""
         from qvirt.runtimes.service import Service  # here, because most commands speak with no guest
 
@@ -168,8 +187,9 @@ class WarmPools:
                 assert isinstance(runtime, KeepingWarm)  # noqa: S101
                 runtime.dedicate(handle, vm)
                 Service(runtime.endpoint(handle)).dedicate(spec, vm.created, DEDICATE_SECONDS)
-                vm = replace(vm, owner=None)
-                self._store.put_vm(vm)
+                if lasting:
+                    vm = replace(vm, owner=None)
+                    self._store.put_vm(vm)
                 undo.pop_all()
         except VMFailed:
             return None

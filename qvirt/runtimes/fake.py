@@ -1,8 +1,9 @@
 """A process VM that fails when it is told to, for tests and demonstrations.
 
 What fails is written in the VM's environment variable ``QVIRT_FAKE``: names of calls, separated by
-commas. ``create``, ``start``, ``stop``, ``endpoint`` and ``logs`` raise; ``silent`` makes a guest that
-nobody can reach; ``dies`` one that ends as soon as it is started. With none it is a process VM.
+commas. ``create``, ``start``, ``stop``, ``endpoint``, ``logs`` and ``stats`` raise; ``away`` has ``start``
+say that the engine does not answer; ``silent`` makes a guest that nobody can reach; ``dies`` one that ends
+as soon as it is started. With none it is a process VM.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import os
 import signal
 from dataclasses import replace
 
-from qvirt.errors import VMFailed
+from qvirt.errors import Unavailable, VMFailed
 from qvirt.model.vm import VM, Endpoint, Handle
-from qvirt.runtimes.contract import Availability
+from qvirt.runtimes.contract import Availability, Stats
 from qvirt.runtimes.process import ProcessRuntime
 
 SCRIPT = "QVIRT_FAKE"
@@ -32,6 +33,8 @@ class FakeRuntime(ProcessRuntime):
     def start(self, handle: Handle) -> Handle:
         script = self._script(handle)
         self._fail(handle, "start")
+        if "away" in script:
+            raise Unavailable("the engine was told to be away", hint=f"take it out of {SCRIPT}")
         started = super().start(handle)
         pid = self.inspect(started).pid
         if pid is not None and "dies" in script:
@@ -50,6 +53,10 @@ class FakeRuntime(ProcessRuntime):
     def logs(self, handle: Handle) -> str:
         self._fail(handle, "logs")
         return super().logs(handle)
+
+    def stats(self, handle: Handle) -> Stats:
+        self._fail(handle, "stats")
+        return super().stats(handle)
 
     def _fail(self, handle: Handle, call: str) -> None:
         _fail(call, {SCRIPT: ",".join(self._script(handle))})

@@ -227,6 +227,7 @@ class ProcessRuntime:
         command += ["--token-file", str(self._paths.vm_token(handle.vm))]
         command += ["--memory", str(spec.memory), "--cpus", str(threads), "--spares", str(spec.spares)]
         command += ["--calibration", str(self._paths.calibration), "--directory", str(folder)]
+        command += ["--gpu"] if spec.gpu else []
         command += lifetime(spec, machine.created, time.time())
         log = _append_to(self._paths.vm_log(handle.vm))
         try:
