@@ -61,7 +61,7 @@ def plan(
         options = asked.options(host.settings)
         sweep = None if params is None else read_sweep(params, circuits)
         batch = sources.read(circuits)
-        target = session.Target(vm, runtime, template, cpus)
+        target = session.Target(vm, runtime, template, cpus, quiet)
         with session.target_vm(host, target, session.roomy(host, batch, options, sweep)) as machine:
             show_plans(host, machine, batch, machine.spec.applied_to(options), sweep, format, quiet)
 

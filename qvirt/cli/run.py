@@ -86,7 +86,7 @@ def run(
         shots, seed, engine, method, precision, observable, noise, probabilities, per_shot, memory, time
     )
     asked = replace(asked, device=device, start=start, keep=keep, overwrite=force)
-    target = Target(vm, runtime, template, cpus)
+    target = Target(vm, runtime, template, cpus, quiet)
     view = View(format, quiet, None if every else top, state)
     saving = _saving(checkpoint_every)
     if resume is not None:

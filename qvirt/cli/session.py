@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from secrets import token_hex
@@ -38,12 +38,20 @@ def opened_host() -> Iterator[Host]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where circuits are to run, as it was typed: a VM that there is, or what one is made of for them."""
+    """Where circuits are to run, as it was typed: a VM that there is, or what one is made of for them.
+
+    ``quiet``: nothing is said of how it comes about.
+    """
 
     vm: str | None = None
     runtime: str | None = None
     template: str | None = None
     cpus: int | None = None
+    quiet: bool = False
+
+    def tell(self, text: str) -> None:
+        if not self.quiet:
+            output.note(text)
 
 
 @contextmanager
@@ -63,29 +71,30 @@ def target_vm(host: Host, target: Target, suits: Suits | None = None) -> Iterato
 
     name = f"run-{token_hex(4)}"
     wanted = Wanted(name, target.runtime, cpus=target.cpus)
-    with _warm(host, wanted, target.template, suits) as vm:
+    with _warm(host, wanted, target, suits) as vm:
         if vm is not None:
             yield vm
             return
     wanted = replace(wanted, spares=0)
     if target.template is None:
         wanted = replace(wanted, memory=_free_memory(), cpus=target.cpus or _all_cpus())
-    with host.machine(host.specify(wanted, target.template, output.note)) as vm:
-        warn_of_slowness(host, vm)
+    with host.machine(host.specify(wanted, target.template, target.tell)) as vm:
+        warn_of_slowness(host, vm, target.tell)
         yield vm
 
 
 @contextmanager
-def _warm(host: Host, wanted: Wanted, template: str | None, suits: Suits | None) -> Iterator[VM | None]:
+def _warm(host: Host, wanted: Wanted, target: Target, suits: Suits | None) -> Iterator[VM | None]:
     """One that waits; without a template of any size that ``suits``, as nobody has named another."""
     if suits is None or not host.warm.waiting():
         yield None
         return
-    spec = host.specify(wanted, template, _silently)
-    like = [spec] if template else [replace(kind, name=spec.name) for kind in _kinds(host, spec.runtime)]
+    spec = host.specify(wanted, target.template, _silently)
+    kinds = [spec] if target.template else _kinds(host, spec.runtime)
+    like = [replace(kind, name=spec.name) for kind in kinds]
     if wanted.cpus is not None:
         like = [each for each in like if each.cpus == wanted.cpus]
-    with host.warm_machine(like, suits, output.note) as vm:
+    with host.warm_machine(like, suits, target.tell) as vm:
         yield vm
 
 
@@ -102,10 +111,10 @@ def roomy(host: Host, batch: list[CircuitSource], options: RunOptions, sweep: Sw
     return lambda vm: host.holds(vm, batch, options, sweep)
 
 
-def warn_of_slowness(host: Host, vm: VM) -> None:
+def warn_of_slowness(host: Host, vm: VM, tell: Callable[[str], None]) -> None:
     slowdown = host.vms.capabilities(vm).slowdown
     if slowdown > 1:
-        output.note(
+        tell(
             f"warning: simulations in a {vm.spec.runtime} VM take about {slowdown:.0f} times as long here; "
             f"`qvirt doctor` says why"
         )

@@ -85,7 +85,7 @@ def create(
         with stages(quiet) as tell:
             vm = host.make_vm(wanted, template, patience if wait else None, tell)
         if not quiet:
-            warn_of_slowness(host, vm)
+            warn_of_slowness(host, vm, output.note)
     if format is option.OutputFormat.JSON:
         output.document("qvirt.vm/1", vm=vm)
     else:
