@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +20,9 @@ from qvirt.runtimes.contract import Runtime
 from qvirt.runtimes.registry import runtime
 
 R = TypeVar("R", bound=Runtime)
+
+MACHINES = frozenset({"qemu", "libvirt"})
+"""Runtimes whose tests boot machines: scripts/test runs them beside all others."""
 
 _OWN = Paths(default_home())
 """Looked up when this is imported: the tests themselves run with another one."""
@@ -36,6 +40,11 @@ def lend(form: ImageForm, home: Path) -> Paths:
         if not link.exists():
             link.symlink_to(real, target_is_directory=True)
     return Paths(home)
+
+
+def each_of(names: Iterable[str]) -> list[Any]:
+    """Runtimes as parameters of a test."""
+    return [pytest.param(name, marks=pytest.mark.machines if name in MACHINES else ()) for name in names]
 
 
 def equipped(name: str, home: Path) -> Runtime:

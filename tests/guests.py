@@ -20,7 +20,7 @@ from qvirt.model.vm import VM, Handle, VMSpec, VMState
 from qvirt.model.wire import from_json, to_json
 from qvirt.runtimes.contract import Runtime
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which a test that waits has failed; nothing takes nearly as long."""
 
 ENGINES = Path(__file__).parent / "engines"

@@ -202,14 +202,21 @@ def test_an_image_that_docker_cannot_read(cli: Cli, daemon: PrivateEngine) -> No
 # libvirt
 
 
-@pytest.fixture
-def libvirt(cli: Cli) -> Iterator[PrivateEngine]:
-    lend(ImageForm.QEMU, cli.home)
+@pytest.fixture(scope="module")
+def libvirtd() -> Iterator[PrivateEngine]:
+    """One for all tests: what it finds out about QEMU when it is first started takes it seconds."""
     with tempfile.TemporaryDirectory(prefix="qvirt-libvirt-") as folder, private_libvirt(Path(folder)) as own:
-        cli.environment |= own.environment
         yield own
 
 
+@pytest.fixture
+def libvirt(cli: Cli, libvirtd: PrivateEngine) -> PrivateEngine:
+    lend(ImageForm.QEMU, cli.home)
+    cli.environment |= libvirtd.environment
+    return libvirtd
+
+
+@pytest.mark.machines
 def test_libvirt_is_killed_while_it_starts_a_domain(cli: Cli, libvirt: PrivateEngine, bell: Path) -> None:
     making = cli.start(*CREATE, "libvirt")
     soon(lambda: qemu_of(cli) or making.poll() is not None)
@@ -228,6 +235,7 @@ def test_libvirt_is_killed_while_it_starts_a_domain(cli: Cli, libvirt: PrivateEn
     assert list((cli.home / "vms").glob("*")) == []
 
 
+@pytest.mark.machines
 def test_a_domain_outlives_the_daemon_that_has_started_it(
     cli: Cli, libvirt: PrivateEngine, bell: Path
 ) -> None:
@@ -257,6 +265,7 @@ def qemu(cli: Cli) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.machines
 @pytest.mark.usefixtures("qemu")
 def test_qemu_is_killed_while_its_guest_boots(cli: Cli) -> None:
     making = cli.start(*CREATE, "qemu", "--cold")
@@ -273,6 +282,7 @@ def test_qemu_is_killed_while_its_guest_boots(cli: Cli) -> None:
     assert cli("vm", "destroy", "lab").returncode == 0
 
 
+@pytest.mark.machines
 @pytest.mark.usefixtures("qemu")
 def test_qemu_is_killed_while_it_becomes_a_template(cli: Cli) -> None:
     """The VM boots instead."""
@@ -294,6 +304,7 @@ def test_qemu_is_killed_while_it_becomes_a_template(cli: Cli) -> None:
     assert list((cli.home / "warm").glob("*.part")) == []
 
 
+@pytest.mark.machines
 @pytest.mark.parametrize("runtime", ["qemu", "libvirt"])
 def test_a_disk_that_is_none(cli: Cli, runtime: str) -> None:
     """Found by the guest itself: only the size is looked at when a VM is made."""

@@ -27,6 +27,8 @@ from qvirt.runtimes.libvirt.runtime import LibvirtRuntime
 from qvirt.runtimes.process import ProcessRuntime
 from qvirt.runtimes.qemu.records import Records
 
+pytestmark = pytest.mark.machines
+
 MEMORY = 640 << 20
 
 
@@ -46,7 +48,7 @@ def libvirt_vm(**spec: Any) -> VM:
 
 @pytest.fixture(scope="module")
 def guest(runtime: LibvirtRuntime) -> Iterator[Guest]:
-    """To be left running: a boot takes its time."""
+    """To be left running, but by the last test: a boot takes its time."""
     with running(runtime, libvirt_vm()) as found:
         yield found
 
@@ -133,20 +135,24 @@ def test_a_snapshot_brings_memory_back(guest: Guest, runtime: LibvirtRuntime) ->
 
 def test_what_is_done_behind_our_back_is_told_and_mended(runtime: LibvirtRuntime, paths: Paths) -> None:
     """Destroyed: told. Undefined: made again by ``start``. Without its folder: found and removed."""
-    with running(runtime, libvirt_vm()) as guest:
-        domain = find(connect(default_uri()), guest.handle.vm)
+    handle = runtime.create(libvirt_vm())
+    try:
+        runtime.start(handle)
+        domain = find(connect(default_uri()), handle.vm)
         assert domain is not None
         domain.destroy()
-        found = runtime.inspect(guest.handle)
+        found = runtime.inspect(handle)
         assert (found.state, found.reason) == (VMState.FAILED, "its domain has ended")
         domain.undefine()
-        assert runtime.inspect(guest.handle).reason == "its domain is gone"
-        runtime.start(guest.handle)
-        assert runtime.inspect(guest.handle).state is VMState.RUNNING
-        shutil.rmtree(paths.vm(guest.handle.vm))
-        runtime.destroy(runtime.leftovers()[guest.handle.vm])
-        assert find(connect(default_uri()), guest.handle.vm) is None
-        assert guest.handle.vm not in runtime.leftovers()
+        assert runtime.inspect(handle).reason == "its domain is gone"
+        runtime.start(handle)
+        assert runtime.inspect(handle).state is VMState.RUNNING
+        shutil.rmtree(paths.vm(handle.vm))
+        runtime.destroy(runtime.leftovers()[handle.vm])
+        assert find(connect(default_uri()), handle.vm) is None
+        assert handle.vm not in runtime.leftovers()
+    finally:
+        runtime.destroy(handle)
 
 
 def test_a_port_that_was_taken_is_exchanged(runtime: LibvirtRuntime, paths: Paths) -> None:
@@ -180,16 +186,15 @@ def test_an_image_that_is_gone_is_told(runtime: LibvirtRuntime, paths: Paths) ->
 
 
 def test_stop_presses_the_power_button_and_what_is_stopped_can_be_resized(
-    runtime: LibvirtRuntime, paths: Paths
+    guest: Guest, runtime: LibvirtRuntime, paths: Paths
 ) -> None:
-    with running(runtime, libvirt_vm()) as guest:
-        larger = replace(Records(paths, "libvirt", guest.handle.vm).machine.spec, memory=MEMORY + (64 << 20))
-        with pytest.raises(Conflict):
-            runtime.resize(guest.handle, larger)
-        runtime.stop(guest.handle, timeout=30.0)
-        assert "Power down" in runtime.logs(guest.handle)
-        assert runtime.inspect(guest.handle).state is VMState.STOPPED
+    larger = replace(Records(paths, "libvirt", guest.handle.vm).machine.spec, memory=MEMORY + (64 << 20))
+    with pytest.raises(Conflict):
         runtime.resize(guest.handle, larger)
-        domain = find(connect(default_uri()), guest.handle.vm)
-        assert domain is not None
-        assert domain.maxMemory() == (MEMORY >> 10) + (64 << 10)
+    runtime.stop(guest.handle, timeout=30.0)
+    assert "Power down" in runtime.logs(guest.handle)
+    assert runtime.inspect(guest.handle).state is VMState.STOPPED
+    runtime.resize(guest.handle, larger)
+    domain = find(connect(default_uri()), guest.handle.vm)
+    assert domain is not None
+    assert domain.maxMemory() == (MEMORY >> 10) + (64 << 10)

@@ -20,6 +20,8 @@ from qvirt.paths import Paths
 from qvirt.runtimes.qemu.records import Records
 from qvirt.runtimes.qemu.runtime import QemuRuntime
 
+pytestmark = pytest.mark.machines
+
 MEMORY = 640 << 20
 
 

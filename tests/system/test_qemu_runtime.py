@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 from guest_images import lend, usable
-from guests import PATIENCE, Guest, circuit, make_vm, running, until
+from guests import Guest, circuit, make_vm, running, until
 
 from qvirt.errors import Conflict, NotFound, VMFailed
 from qvirt.model.order import MachineSize, OrderKind
@@ -34,6 +34,8 @@ from qvirt.runtimes.qemu.process import QemuProcess, find_by_name
 from qvirt.runtimes.qemu.records import Records
 from qvirt.runtimes.qemu.runtime import QemuRuntime
 from qvirt.runtimes.qemu.warm import Templates
+
+pytestmark = pytest.mark.machines
 
 MEMORY = 640 << 20
 
@@ -281,7 +283,7 @@ def test_what_a_guest_must_know_when_it_boots_reaches_it(runtime: QemuRuntime) -
     try:
         runtime.start(handle)
         assert any("start: booted (its environment" in limit for limit in runtime.inspect(handle).limits)
-        until(lambda: runtime.inspect(handle).state is VMState.STOPPED, 2 * PATIENCE)
+        until(lambda: runtime.inspect(handle).state is VMState.STOPPED)
         assert runtime.inspect(handle).reason == "it had no work for 500 ms"
         assert "'nonsense'" in runtime.logs(handle)
     finally:

@@ -197,6 +197,7 @@ def stages(errors: str) -> list[str]:
     return [line.rpartition(":")[0].strip() for line in errors.splitlines()]
 
 
+@pytest.mark.machines
 def test_a_memory_template_is_told_when_it_is_made_and_goes_with_its_image(cli: Cli, bell: Path) -> None:
     image = copy(ImageForm.QEMU, cli.home)
     usable(runtime("qemu", Paths(cli.home)))
