@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_images import equipped
-from guests import PATIENCE, make_vm, until
+from guest_images import each_of, equipped
+from guests import make_vm, until
 
 from qvirt.model.vm import VMState
 from qvirt.paths import Paths
@@ -54,13 +54,13 @@ def bring(monkeypatch: pytest.MonkeyPatch) -> Bring:
     return add
 
 
-@pytest.mark.parametrize("machine", ["qemu", "libvirt"], indirect=True)
+@pytest.mark.parametrize("machine", each_of(["qemu", "libvirt"]), indirect=True)
 def test_a_guest_that_takes_all_memory_says_so(machine: Runtime, bring: Bring) -> None:
     bring({"fastapi.py": GREEDY})
     handle = machine.create(make_vm(machine.name, owner=None, memory=MEMORY, warm=False))
     try:
         machine.start(handle)
-        until(lambda: machine.inspect(handle).state is not VMState.RUNNING, 3 * PATIENCE)
+        until(lambda: machine.inspect(handle).state is not VMState.RUNNING)
         found = machine.inspect(handle)
         assert (found.state, found.reason) == (
             VMState.FAILED,
