@@ -105,7 +105,7 @@ def bring_up(host: Host, kind: str, wanted: VMSpec) -> VM:
 def restores(host: Host, kind: str, repeats: int) -> Iterator[Seconds]:
     """A VM that had answered once and was stopped, brought back to there time after time."""
     with made(host, kind) as (vm, _):
-        host.snapshots.take(vm, "answered")
+        host.snapshots.take(vm, "answered", lambda stage: None)
         for _ in range(repeats):
             host.vms.stop(vm, 0)
             yield timed(host, lambda: host.snapshots.restore(vm, "answered", PATIENCE))[1]
