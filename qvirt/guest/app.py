@@ -89,8 +89,10 @@ def create_app(jobs: Jobs, pool: Pool, machine: Machine, token: str, lifetime: L
 
 def _order_routes(guarded: APIRouter, jobs: Jobs) -> None:
     @guarded.post("/v1/jobs", **openapi.SUBMIT)
-    async def submit(request: Request) -> Response:
-        return _json(jobs.submit(from_json(await _body(request), Order)), 202)
+    async def submit(request: Request, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0) -> Response:
+        order = from_json(await _body(request), Order)
+        jobs.submit(order)
+        return _json(await jobs.settle(order.id, wait), 202)
 
     @guarded.get("/v1/jobs/{order_id}", **openapi.STATUS)
     async def status(order_id: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0) -> Response:

@@ -136,6 +136,14 @@ class Jobs:
                 await asyncio.wait_for(entry.changed.wait(), seconds)
         return entry.status()
 
+    async def settle(self, order_id: str, seconds: float) -> OrderStatus:
+        """The status when it has ended, or after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        status = await self.wait(order_id, 0)
+        while not status.state.ended and (left := deadline - time.monotonic()) > 0:
+            status = await self.wait(order_id, left)
+        return status
+
     async def cancel(self, order_id: str) -> OrderStatus:
         """Returns when it has ended; one that had ended stays as it is."""
         entry = self._entry(order_id)

@@ -124,7 +124,7 @@ IDENTITY = _route(
     "Make a copy of a running VM one of its own.", {}, status=204, body=_content(Identity, _IDENTITY)
 )
 SUBMIT = _route(
-    "Accept an order; the same one twice is one.",
+    "Accept an order; the same one twice is one. Answered when it has ended, or after `wait` s.",
     _content(OrderStatus, _STATUS),
     status=202,
     body=_content(Order, _ORDER),

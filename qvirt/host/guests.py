@@ -27,6 +27,9 @@ NO_ROUTE = ("Not Found", "Method Not Allowed")
 """What a guest says of a request that it does not know, and of nothing else."""
 
 LONG_POLL_SECONDS = 0.5
+SHORT_ORDER_SECONDS = 0.02
+"""Most orders are small: one that ends so soon is not asked after."""
+
 HEALTH_SECONDS = 1.0
 """A guest that is booting may take a connection before it can answer on it."""
 
@@ -70,7 +73,7 @@ class Guest:
         return self._call("PUT", "/v1/machine", MachineSize, to_json(MachineSize(memory, cpus)))
 
     def post(self, order: Order) -> OrderStatus:
-        return self._call("POST", "/v1/jobs", OrderStatus, to_json(order))
+        return self._call("POST", f"/v1/jobs?wait={SHORT_ORDER_SECONDS}", OrderStatus, to_json(order))
 
     def status(self, order_id: str, wait: float = LONG_POLL_SECONDS) -> OrderStatus:
         """How the order stands; comes back early when that changes, at the latest after ``wait`` seconds."""

@@ -119,8 +119,7 @@ class Host:
 
     def ask(self, order: Order, vm: VM, watch: loop.Watcher = _ignore) -> Answer:
         """Have a guest plan, draw or calibrate: work that is not a job. Raises what went wrong."""
-        self.vms.wait(vm, self.settings.start_timeout)
-        with Guest(self.vms.endpoint(vm)) as guest:
+        with self.vms.guest(vm, self.settings.start_timeout) as guest:
             status = loop.drive(guest, order, watch)
             if status.state is JobState.COMPLETED:
                 return guest.answer(order.id)

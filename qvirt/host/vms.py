@@ -106,6 +106,12 @@ class VMs:
 
     def wait(self, vm: VM, timeout: float) -> None:
         """Until the guest answers. Raises VMFailed with the end of its log where it died or stays silent."""
+        with self.guest(vm, timeout):
+            pass
+
+    @contextmanager
+    def guest(self, vm: VM, timeout: float) -> Iterator[Guest]:
+        """The guest, once it answers; see ``wait``."""
         deadline = time.monotonic() + timeout
         pause = FIRST_PAUSE
         with Guest(self.endpoint(vm)) as guest:
@@ -119,6 +125,7 @@ class VMs:
                     raise self._failed(vm, f"did not answer within {timeout:.0f} s")
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+            yield guest
 
     def destroy(self, vm: VM) -> None:
         """Stop it and remove all of it; one that is half made or gone already is no error."""

@@ -175,7 +175,7 @@ def calibration_key(candidate: Candidate) -> str:
 def candidates(engine: Simulator, limits: Limits) -> Iterable[Candidate]:
     """On the CPU, and on every GPU that there is for those that can use one."""
     yield from engine.candidates()
-    if isinstance(engine, UsesDevices):
+    if limits.devices and isinstance(engine, UsesDevices):
         for device in limits.devices:
             for candidate in engine.candidates():
                 yield replace(candidate, device=device.name)
@@ -224,8 +224,9 @@ def _unasked(candidate: Candidate, options: RunOptions) -> str | None:
 
 
 def _cannot_begin(engine: Simulator, candidate: Candidate, options: RunOptions) -> str | None:
-    able = engine.starts_from if isinstance(engine, StartsFrom) else frozenset()
-    return None if options.start is None or candidate.method in able else "it cannot begin in a given state"
+    if options.start is None or (isinstance(engine, StartsFrom) and candidate.method in engine.starts_from):
+        return None
+    return "it cannot begin in a given state"
 
 
 def _stages(

@@ -15,7 +15,7 @@ from guests import Guest, circuit, make_vm, rehearsal, running, until
 
 from qvirt.errors import ErrorInfo
 from qvirt.model.job import JobState
-from qvirt.model.order import Answer, Capabilities, Order, OrderKind
+from qvirt.model.order import Answer, Capabilities, Order, OrderKind, OrderStatus
 from qvirt.model.result import Result
 from qvirt.model.run import Method, RunOptions
 from qvirt.model.wire import from_json, to_json
@@ -98,6 +98,18 @@ def test_one_order_posted_twice_is_one(guest: Guest) -> None:
     assert _result(guest.answer("twice")) == first
     other = Order("twice", source=BELL, options=RunOptions(shots=11))
     assert guest.http.post("/v1/jobs", content=to_json(other)).status_code == 409
+
+
+def test_who_posts_a_small_order_is_answered_when_it_has_ended(guest: Guest) -> None:
+    def posted(order: Order, wait: float) -> OrderStatus:
+        answer = guest.http.post("/v1/jobs", params={"wait": wait}, content=to_json(order))
+        assert answer.status_code == 202
+        return from_json(answer.content, OrderStatus)
+
+    assert posted(Order("small", source=BELL), 30).state is JobState.COMPLETED
+    dense = RunOptions(engine="aer", method=Method.STATEVECTOR)
+    assert not posted(Order("long", source=MINUTES_LONG, options=dense), 0.05).state.ended
+    assert guest.cancel("long").state is JobState.CANCELLED
 
 
 def test_orders_wait_for_one_another_in_the_order_of_arrival(guest: Guest) -> None:

@@ -185,7 +185,7 @@ def test_a_sweep_is_watched_and_cancelled(cli: Cli, tmp_path: Path) -> None:
             position.update((progress and progress["position"]) or {})
         return (position.get("rows_done") or 0) > 0
 
-    assert eventually(begun)
+    assert eventually(begun), (running.poll(), position)
     assert position["rows"] == 4999
     os.kill(running.pid, signal.SIGINT)
     running.communicate(timeout=20)

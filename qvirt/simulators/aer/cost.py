@@ -40,8 +40,8 @@ _LONG_BATCH = 100_000
 
 _BASE_MEMORY = 1 << 20
 """What a run takes beside the state in a worker that has loaded Aer; 0.3 MiB were measured."""
-_STATEVECTOR_MEMORY = 1 << 20
-"""What a state vector takes beside that; 1.5 MiB were measured with it."""
+_STATEVECTOR_MEMORY = 3 << 19
+"""What a state vector takes beside that; 1.6 to 2.4 MiB were measured with it."""
 _GATE_MEMORY = 1700
 _GENERATOR_MEMORY = 2600
 """Bytes of Aer's random generator: one for every shot, and another at every split that the shot takes."""
