@@ -144,7 +144,7 @@ def _tell(text: str, quiet: bool) -> None:
 def _calibrate(host: Host, vm: VM, quiet: bool) -> None:
     from qvirt.cli.progress import ProgressBar
 
-    _tell("measuring the engines: about half a minute, best on a quiet machine", quiet)
+    _tell("measuring the engines: half a minute to a minute, best on a quiet machine", quiet)
     with ProgressBar("calibration", quiet) as bar:
         path = host.calibrate(vm, bar)
     _tell(f"the cost constants of this machine are in {path}", quiet)

@@ -1,4 +1,4 @@
-"""Fit each engine's cost constants to this machine, in about half a minute.
+"""Fit each engine's cost constants to this machine, in half a minute to a minute.
 
 An engine says which amounts of work its time is a sum of (``Simulator.features``); small circuits of
 several families are timed, and the constants are the least-squares solution in relative error (each row
