@@ -11,7 +11,7 @@ from qiskit.circuit import CircuitInstruction
 
 from qvirt.circuits.bond import BondBound
 from qvirt.circuits.clifford import is_clifford
-from qvirt.circuits.fusion import Fusion
+from qvirt.circuits.fusion import Fusion, Windows
 from qvirt.circuits.links import Links
 from qvirt.model.circuit import CircuitFacts, Format
 
@@ -61,6 +61,7 @@ class _Walk:
         self._variables = next(circuit.iter_vars(), None) is not None
         self._links = Links(circuit.num_qubits, circuit.num_clbits)
         self._fusion = Fusion(circuit.num_qubits)
+        self._windows = Windows()
         self._bond = BondBound(circuit.num_qubits)
 
     def circuit(self, circuit: QuantumCircuit, qubits: Sequence[int], clbits: Sequence[int]) -> None:
@@ -91,6 +92,8 @@ class _Walk:
         self._by_width[min(width, 3)] += 1
         if name in _DIAGONAL:
             self._diagonal += 1
+        elif width > 1:
+            self._windows.gate(on)
         if is_clifford(step):
             self._clifford += 1
         self._fusion.gate(on)
@@ -182,6 +185,7 @@ class _Walk:
             clifford_gates=self._clifford,
             components=self._links.components(),
             passes=self._fusion.passes() + (0 if terminal else measurements + resets),
+            windows=self._windows.count,
             bond_bits=float(bond_bits),
             bond_cost=bond_cost,
             terminal_measurements=terminal,

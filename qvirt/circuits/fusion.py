@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LARGEST_BLOCK = 4
+WINDOW = 16
+"""Qubits of which all amplitudes are in a core's cache."""
 
 
 class Fusion:
@@ -59,3 +61,20 @@ class Fusion:
         self._closed += 1
         for qubit in block:
             self._block[qubit] = None
+
+
+class Windows:
+    """How often the qubits that gates mix, one gate after another, outgrow what a cache holds.
+
+    Diagonal gates and those on one qubit are left out: they go along with their neighbours.
+    """
+
+    def __init__(self) -> None:
+        self.count = 1
+        self._qubits: set[int] = set()
+
+    def gate(self, qubits: Sequence[int]) -> None:
+        self._qubits.update(qubits)
+        if len(self._qubits) > WINDOW:
+            self.count += 1
+            self._qubits = set(qubits)

@@ -1,14 +1,16 @@
-"""Fit each engine's cost constants to this machine, in half a minute to a minute.
+"""Fit each engine's cost constants to this machine, in about a minute.
 
-An engine says which amounts of work its time is a sum of (``Simulator.features``); small circuits of
-several families are timed, and the constants are the least-squares solution in relative error (each row
-over its own time), so that a millisecond counts as much as a second. A constant stays within a factor of
-the shipped one, and is that one where no sample depends on it: a few dozen samples must not decide what a
-circuit unlike all of them costs.
+An engine says which amounts of work its time is a sum of (``Simulator.features``). Small circuits of
+several families are timed, each once, as a user's circuit is: an engine keeps much of one that it has run.
+The constants bring the logarithms of predicted times nearest to the measured ones. What all of them change
+alike is free, for machines differ in speed; that one changes against the others must be paid for, because
+a few dozen samples must not decide what a circuit unlike all of them costs. The error is that of families
+that a fit has not seen.
 """
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,42 +24,47 @@ from qvirt.model.circuit import CircuitSource
 from qvirt.model.estimate import Candidate
 from qvirt.model.run import Limits, RunOptions
 from qvirt.simulators.choice import calibration_key, candidates, lacking, shipped_constants
-from qvirt.simulators.contract import Constants, Simulator
+from qvirt.simulators.contract import Constants, Simulator, predicted
 from qvirt.simulators.registry import installed, simulators
 from qvirt.simulators.workload import Workload
 
 SEED = 7
-LONGEST_RUN = 0.5
+LONGEST_RUN = 1.5
 """Seconds by the shipped constants: what would take longer is left out."""
 
-ENOUGH = 2.5
+ENOUGH = 5.0
 """Seconds for each candidate: it is fitted to what was measured by then."""
 
-DENSE = ("qft", "qv", "random")
 SIZES: dict[int, Sequence[str]] = {
     4: ("ghz", "qft", "qv", "random", "clifford"),
-    21: DENSE,
-    12: ("ghz", "qft", "qv", "random", "clifford"),
-    19: DENSE,
+    21: ("qft", "qv", "random", "hidden_shift"),
+    12: ("ghz", "qft", "qv", "random", "clifford", "grover"),
+    24: ("ghz", "qft"),
     8: ("qft", "qv", "qaoa"),
+    19: ("qft", "qv", "random", "grover"),
     100: ("ghz", "clifford"),
-    16: ("qv", "random", "qaoa"),
-    20: ("ghz", "clifford", "qv"),
+    16: ("qv", "random", "qaoa", "hidden_shift"),
+    20: ("ghz", "clifford", "qaoa"),
     22: ("random",),
     400: ("clifford",),
 }
 """Large and small in turn, so that a slow machine that runs out of time has seen some of each."""
 
 SHOTS = (1, 1024, 20_000)
-
+MOST_SHOT_QUBITS = 16
+"""Beyond them the shots are a small part, and one number of them will do."""
 
 FEWEST_SAMPLES = 8
-FREEDOM = 5.0
-"""How far a constant may be from the shipped one, as a factor."""
+STIFFNESS = 0.5
+"""What it costs that a constant changes against the others by a factor of e, in samples that are as wrong."""
+
+OUTLIER = 0.5
+"""From this error in logarithm on, a sample counts less: it was disturbed, or is unlike the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
+    family: str
     features: dict[str, float]
     seconds: float
 
@@ -78,20 +85,37 @@ def calibrate(limits: Limits, tell: Callable[[float], None] = lambda fraction: N
 
 
 def fit(samples: Sequence[Sample], shipped: Constants) -> tuple[dict[str, float], float]:
-    """The constants, and the factor within which nine of ten samples are predicted."""
+    """The constants, and the factor within which nine of ten samples of an unseen family are predicted."""
     import numpy as np
-    from scipy.optimize import lsq_linear
 
-    names = [name for name in shipped if any(sample.features.get(name) for sample in samples)]
-    seconds = np.array([sample.seconds for sample in samples])
-    rows = np.array([[sample.features.get(name, 0.0) for name in names] for sample in samples])
-    start = np.array([shipped[name] for name in names])
-    # In units of the shipped constants, whose sizes differ by many powers of ten.
-    scaled = rows * start / seconds[:, None]
-    solution = start * lsq_linear(scaled, np.ones(len(samples)), bounds=(1 / FREEDOM, FREEDOM)).x
-    factor = np.exp(np.abs(np.log(rows @ solution / seconds)))
-    fitted = dict(zip(names, map(float, solution), strict=True))
-    return {**shipped, **fitted}, float(np.quantile(factor, 0.9))
+    wrong: list[float] = []
+    for family in {sample.family for sample in samples}:
+        constants = _nearest([sample for sample in samples if sample.family != family], shipped)
+        unseen = [sample for sample in samples if sample.family == family]
+        wrong += (abs(math.log(predicted(each.features, constants) / each.seconds)) for each in unseen)
+    return _nearest(samples, shipped), float(np.exp(np.quantile(wrong, 0.9)))
+
+
+def _nearest(samples: Sequence[Sample], shipped: Constants) -> dict[str, float]:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.optimize import least_squares
+
+    if not samples:
+        return dict(shipped)
+    names = [name for name in shipped if any(shipped[name] * each.features.get(name, 0) for each in samples)]
+    rows = np.array([[shipped[name] * each.features.get(name, 0.0) for name in names] for each in samples])
+    measured = np.log([each.seconds for each in samples])
+    stiffness = STIFFNESS * np.eye(len(names))
+
+    def residuals(changes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``changes`` of logarithms: that of all constants, then of each."""
+        errors = np.log(rows @ np.exp(changes[0] + changes[1:])) - measured
+        return np.concatenate([errors, stiffness @ changes[1:]])
+
+    found = least_squares(residuals, np.zeros(1 + len(names)), loss="soft_l1", f_scale=OUTLIER).x
+    changed = dict(zip(names, np.exp(found[0] + found[1:]), strict=True))
+    return {name: number * float(changed.get(name, np.exp(found[0]))) for name, number in shipped.items()}
 
 
 def _candidates(limits: Limits) -> Iterator[tuple[Simulator, Candidate]]:
@@ -104,13 +128,13 @@ def _candidates(limits: Limits) -> Iterator[tuple[Simulator, Candidate]]:
 
 def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterator[Sample]:
     _load_engine(engine, candidate, limits)
-    deadline = time.perf_counter() + ENOUGH
+    spent = 0.0
     for qubits, families in SIZES.items():
         for family in families:
-            loaded = _loaded(family, qubits)
-            for shots in SHOTS:
+            for shots in SHOTS if qubits <= MOST_SHOT_QUBITS else (1024,):
+                loaded = _loaded(family, qubits, shots)
                 options = RunOptions(shots=shots, seed=SEED)
-                if time.perf_counter() > deadline:
+                if spent > ENOUGH:
                     return
                 if engine.supports(candidate, loaded.facts, options) is not None:
                     continue
@@ -121,31 +145,26 @@ def _samples(engine: Simulator, candidate: Candidate, limits: Limits) -> Iterato
                     continue
                 work = Workload(loaded.circuit, loaded.facts, replace(options, precision=candidate.precision))
                 features = engine.features(candidate, loaded.facts, options)
-                yield Sample(features, _seconds(engine, candidate, work, limits))
+                spent += (seconds := _seconds(engine, candidate, work, limits))
+                yield Sample(family, features, seconds)
 
 
 def _load_engine(engine: Simulator, candidate: Candidate, limits: Limits) -> None:
     """One run that does not count: an engine that is loaded for its first circuit would look too slow to be
     measured at all."""
-    loaded, options = _loaded("ghz", 4), RunOptions(shots=1, seed=SEED, precision=candidate.precision)
+    loaded, options = _loaded("ghz", 4, SEED), RunOptions(shots=1, seed=SEED, precision=candidate.precision)
     if engine.supports(candidate, loaded.facts, options) is None:
-        _once(engine, candidate, Workload(loaded.circuit, loaded.facts, options), limits)
+        _seconds(engine, candidate, Workload(loaded.circuit, loaded.facts, options), limits)
 
 
 @cache
-def _loaded(family: str, qubits: int) -> Loaded:
-    return load(CircuitSource(f"{family}-{qubits}", circuit(family, qubits, SEED).encode()))
+def _loaded(family: str, qubits: int, seed: int) -> Loaded:
+    return load(CircuitSource(f"{family}-{qubits}", circuit(family, qubits, seed).encode()))
 
 
 def _seconds(engine: Simulator, candidate: Candidate, work: Workload, limits: Limits) -> float:
-    """The better of two runs: what else the machine does only ever adds."""
-    return min(_once(engine, candidate, work, limits) for _ in range(2))
-
-
-def _once(engine: Simulator, candidate: Candidate, work: Workload, limits: Limits) -> float:
-    fresh = Workload(work.circuit, work.facts, work.options)
     start = time.perf_counter()
-    program = engine.prepare(candidate, fresh, limits)
+    program = engine.prepare(candidate, work, limits)
     while not program.advance(1.0):
         pass
     program.result()

@@ -32,10 +32,11 @@ class CircuitFacts:
 
     ``depth`` counts gates, measurements and resets, not barriers. Control-flow bodies are counted
     once. ``passes`` is the number of sweeps over a state vector after greedy fusion into blocks of up
-    to four qubits. ``bond_bits`` bounds from above log2 of the bond dimension that a matrix product
-    state in qubit order needs at its worst cut; ``bond_cost`` is the sum over the gates on two
-    and more qubits of 8 to the power of the bound at each cut they cross (the work of one contraction
-    and SVD).
+    to four qubits; ``windows`` is how often the qubits of its gates on two and more that are not
+    diagonal outgrow what a cache holds. ``bond_bits`` bounds from above log2 of the bond dimension
+    that a matrix product state in qubit order needs at its worst cut; ``bond_cost`` is the sum over
+    the gates on two and more qubits of 8 to the power of the bound at each cut they cross (the work
+    of one contraction and SVD).
     """
 
     format: Format
@@ -55,6 +56,7 @@ class CircuitFacts:
     clifford_gates: int
     components: tuple[tuple[int, ...], ...]
     passes: int
+    windows: int
     bond_bits: float
     bond_cost: float
     terminal_measurements: bool

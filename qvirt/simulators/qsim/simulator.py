@@ -60,9 +60,9 @@ class QsimSimulator:
         return {
             "run": 1e-4,
             "gate": 5.3e-6,
-            "pair": 2e-10,
-            "sweep": 6e-11,
-            "amplitude": 4.5e-9,
+            "pair": 6.3e-11,
+            "sweep": 3.9e-10,
+            "amplitude": 6.7e-9,
             "shot": 2.9e-7,
             "term": 7e-9,
         }

@@ -48,11 +48,12 @@ _MOST_ROWS = 1024
 
 _CONSTANTS: dict[Method, Constants] = {
     Method.STATEVECTOR: {
-        "run": 1e-3,
-        "gate": 1.8e-5,
-        "sweep": 2.5e-9,
+        "run": 2e-3,
+        "gate": 7e-5,
+        "sweep": 2e-10,
+        "window": 4.2e-9,
         "tile": 7e-9,
-        "amplitude": 1e-9,
+        "amplitude": 4.8e-9,
         "shot": 1.3e-7,
         "term": 1.5e-8,
         "step": 2.5e-4,
@@ -77,7 +78,8 @@ def constants(candidate: Candidate) -> Constants:
     found = _CONSTANTS[candidate.method]
     if candidate.precision is Precision.DOUBLE:
         return found
-    return {**found, "sweep": found["sweep"] / 2}
+    halved = {name: found[name] / 2 for name in ("sweep", "window") if name in found}
+    return {**found, **halved}
 
 
 def is_noisy(options: RunOptions) -> bool:
@@ -127,6 +129,7 @@ def device_constants(candidate: Candidate, device: Device) -> Constants:
         "run": found["run"] + _READ_LAUNCHES * device.launch,
         "gate": found["gate"] + (1 if device.triton else _GATE_LAUNCHES) * device.launch,
         "sweep": fused if device.triton else plain * _GATES_A_PASS,
+        "window": 0.0,
         "tile": 0.0,
         "amplitude": _READ_BYTES / device.bandwidth,
         "term": _READ_BYTES / device.bandwidth,
@@ -260,6 +263,7 @@ def features(candidate: Candidate, facts: CircuitFacts, options: RunOptions) -> 
         # Formats that are not computed with are read and rounded at every sweep.
         tile = passes if candidate.precision.is_reduced else 0.0
         found |= {"gate": gates, "sweep": passes * amplitudes, "tile": tile * amplitudes}
+        found["window"] = facts.windows * amplitudes
         return found | {"term": terms * amplitudes}
     if _is_drawn(candidate, options):
         # Rows go together, and split where they are struck.

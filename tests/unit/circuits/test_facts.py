@@ -18,7 +18,7 @@ from qiskit.quantum_info import Operator, Pauli, Statevector, random_clifford, r
 from qvirt.circuits import ParseLimits, analyse
 from qvirt.circuits.bond import BondBound, schmidt_bits
 from qvirt.circuits.flatten import flatten
-from qvirt.circuits.fusion import LARGEST_BLOCK, Fusion
+from qvirt.circuits.fusion import LARGEST_BLOCK, WINDOW, Fusion
 from qvirt.circuits.standard_gates import standard_gates as all_gates
 from qvirt.model.circuit import CircuitFacts, Format
 
@@ -187,6 +187,24 @@ def test_diagonal_gates() -> None:
             assert facts(alone).diagonal_gates == np.allclose(matrix, np.diag(np.diag(matrix))), name
     circuit.rx(0.1, 0)
     assert facts(circuit).diagonal_gates == 0
+
+
+def test_windows_are_as_wide_as_the_cache_and_leave_diagonal_gates_out() -> None:
+    def windows(gate: str, *pairs: tuple[int, int]) -> int:
+        circuit = QuantumCircuit(2 * WINDOW)
+        circuit.h(range(2 * WINDOW))
+        for pair in pairs:
+            getattr(circuit, gate)(*pair)
+        return facts(circuit).windows
+
+    chain = [(qubit, qubit + 1) for qubit in range(2 * WINDOW - 1)]
+    assert windows("cx") == 1
+    assert windows("cx", *chain[: WINDOW - 1]) == 1
+    assert windows("cx", *chain[:WINDOW]) == 2
+    assert windows("cx", *chain) == 3
+    assert windows("cz", *chain) == 1
+    apart = [(qubit, qubit + WINDOW) for qubit in range(WINDOW)]
+    assert windows("swap", *apart * 3) == 6
 
 
 def test_fusion_joins_up_to_four_qubits() -> None:

@@ -33,6 +33,7 @@ FACTS = CircuitFacts(
     clifford_gates=20,
     components=(tuple(range(20)),),
     passes=5,
+    windows=1,
     bond_bits=10.0,
     bond_cost=100.0,
     terminal_measurements=True,
@@ -234,7 +235,22 @@ def test_nothing_that_fits_is_refused_with_the_numbers(engines) -> None:  # type
     assert plan.stages == ()
     assert plan.refusal is not None
     assert (plan.refusal.code, "16.0 GiB" in plan.refusal.message) == ("does_not_fit", True)
-    assert "27 qubits" in (plan.refusal.hint or "")
+    assert "none like it fits in 1.00 GiB" in (plan.refusal.hint or "")
+
+
+def test_the_nearest_that_fits_is_told_with_what_its_engine_takes(engines) -> None:  # type: ignore[no-untyped-def]
+    class Dense(Engine):
+        def estimate(self, candidate: Candidate, *more: object) -> Estimate:
+            (facts, *_) = more
+            assert isinstance(facts, CircuitFacts)
+            memory = (8 << facts.num_qubits) + (1 << 20)
+            return Estimate(candidate, memory, 1.0, 1.5, certain=True, reason="because")
+
+    engines(Dense("dense"))
+    plan = choice.plan(FACTS, RunOptions(), Limits(memory=4 << 20, threads=2))
+    assert plan.refusal is not None
+    assert "9.00 MiB" in plan.refusal.message
+    assert "up to 18 qubits fits in 4.00 MiB" in (plan.refusal.hint or "")
 
 
 def test_exact_values_are_not_computed_in_single_precision_unasked(engines) -> None:  # type: ignore[no-untyped-def]

@@ -144,7 +144,7 @@ def test_a_calibration_knows_each_gpu_by_itself() -> None:
     assert used(plan(facts, options, ROOMY)).device == "cuda:0"
     assert used(plan(facts, options, ROOMY, calibration)).device is None
     # It can be fitted as it is.
-    samples = [Sample(engine.features(on_gpu, facts, options), seconds) for seconds in (0.1, 0.11)]
+    samples = [Sample("qv", engine.features(on_gpu, facts, options), seconds) for seconds in (0.1, 0.11)]
     assert fit(samples, shipped)[0].keys() == shipped.keys()
 
 
