@@ -42,10 +42,11 @@ def show_bytes(amount: float) -> str:
     """Three figures and a binary unit: ``1.50 GiB``; above the exbibyte a power of two."""
     if amount < 1024:
         return f"{amount:.0f} B"
-    exponent = min(int(math.log2(amount)) // 10, 6)
+    bits = math.log2(amount)
+    exponent = min(int(bits) // 10, 6)
+    if bits >= 10 * exponent + math.log2(10_000):  # asked first: what is larger may be no float
+        return f"2^{bits:.0f} B"
     value = amount / 2 ** (10 * exponent)
-    if value >= 10_000:
-        return f"2^{math.log2(amount):.0f} B"
     digits = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f} {'KMGTPE'[exponent - 1]}iB"
 

@@ -68,6 +68,11 @@ class Cli:
         return [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def waiting(cli: Cli) -> list[str]:
+    """Ids of the VMs that are kept warm and that nobody has yet."""
+    return [vm["id"] for vm in cli.json("vm", "list", "--all")["vms"] if vm["pool"] and not vm["owner"]]
+
+
 def eventually(holds: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + PATIENCE
     while not holds():

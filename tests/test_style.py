@@ -16,10 +16,14 @@ import typer
 import qvirt
 from qvirt import errors
 from qvirt.cli.app import app
+from qvirt.cli.checks import Check
 from qvirt.host.bench import Row
 from qvirt.model.estimate import Estimate, Plan, Stage
+from qvirt.model.hardware import ContainerEngine, Cpu, Gpu, Hardware, Hypervisor, Largest, Torch, Usable
 from qvirt.model.job import Event, Job
 from qvirt.model.result import Result
+from qvirt.model.state import KeptState
+from qvirt.model.vm import VM, VMSpec
 from qvirt.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +89,12 @@ def test_every_command_and_option_has_help(name: str) -> None:
     assert [p.name for p in command.params if not (p.help or p.metavar)] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_two_options_of_a_command_are_written_alike(name: str) -> None:
+    written = [option for parameter in COMMANDS[name].params for option in parameter.opts]
+    assert len(written) == len(set(written))
+
+
 def test_commands_are_the_documented_ones() -> None:
     assert set(re.findall(r"^### (qvirt .+)$", CLI, re.MULTILINE)) == set(COMMANDS)
 
@@ -115,7 +125,13 @@ def test_schemas_are_the_documented_ones() -> None:
     assert set(re.findall(schema, sources)) == set(re.findall(schema, CLI))
 
 
-@pytest.mark.parametrize("kind", [errors.ErrorInfo, Result, Plan, Stage, Estimate, Job, Event, Row, Settings])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(errors.ErrorInfo, Result, Plan, Stage, Estimate, Job, Event, Row, Settings, VM, VMSpec, KeptState),
+        *(Hardware, Cpu, Usable, Gpu, Torch, ContainerEngine, Hypervisor, Largest, Check),
+    ],
+)
 def test_fields_are_documented(kind: type) -> None:
     named = set(re.findall(r"`(\w+)`", CLI))
     assert {field.name for field in dataclasses.fields(kind)} <= named

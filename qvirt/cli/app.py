@@ -67,6 +67,8 @@ def main() -> None:
     A polite kill and a closed terminal are Ctrl-C: what runs is stopped and recorded first.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # by nohup
+            continue
         signal.signal(number, signal.default_int_handler)
     status = _status()
     sys.exit(_stopped() if status == INTERRUPTED else status)

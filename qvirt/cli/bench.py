@@ -61,6 +61,7 @@ def bench(
     quiet: option.QuietOption = False,
 ) -> None:
     """Measure the engines on this machine: first the answers are checked, then the time is taken."""
+    from qvirt.cli.plot import require_matplotlib
     from qvirt.cli.session import embedded_vm, opened_host
     from qvirt.methods.families import families
 
@@ -69,6 +70,8 @@ def bench(
         return
     request = _request(circuits, qubits, engines, repeats, shots, seed, time_limit)
     _check_files(saved, plot)
+    if plot is not None:
+        require_matplotlib()
     from qvirt.probe.gpu import gpus
 
     with opened_host() as host, embedded_vm(host, cpus, gpu=bool(gpus()[0])) as vm:
@@ -100,7 +103,7 @@ def _measure(host: Host, vm: VM, request: Request, view: View) -> None:
     from qvirt.probe import probe
 
     hardware = probe(bandwidth_cache=host.paths.bandwidth)
-    rows = list(bench(host, vm, request, hardware.memory_bandwidth, lambda text: _tell(text, view.quiet)))
+    rows = list(bench(host, vm, request, hardware.memory_bandwidth, output.notes(view.quiet)))
     _show(request, rows, hardware, view.format)
     _save(request, rows, hardware, view)
     if any(row.check == "failed" for row in rows):
@@ -136,18 +139,14 @@ def _check_files(*files: Path | None) -> None:
             raise UsageError(f"there is no folder {file.parent}")
 
 
-def _tell(text: str, quiet: bool) -> None:
-    if not quiet:
-        output.note(text)
-
-
 def _calibrate(host: Host, vm: VM, quiet: bool) -> None:
     from qvirt.cli.progress import ProgressBar
 
-    _tell("measuring the engines: half a minute to a minute, best on a quiet machine", quiet)
+    note = output.notes(quiet)
+    note("measuring the engines: half a minute to a minute, best on a quiet machine")
     with ProgressBar("calibration", quiet) as bar:
         path = host.calibrate(vm, bar)
-    _tell(f"the cost constants of this machine are in {path}", quiet)
+    note(f"the cost constants of this machine are in {path}")
 
 
 def _show(request: Request, rows: list[Row], hardware: Hardware, format: option.OutputFormat) -> None:

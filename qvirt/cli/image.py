@@ -29,6 +29,10 @@ class Purpose(str, Enum):
     ALL = "all"
 
 
+class Extra(str, Enum):
+    TORCH = "torch"
+
+
 FORMS = {
     Purpose.DOCKER: (ImageForm.DOCKER,),
     Purpose.QEMU: (ImageForm.QEMU,),
@@ -36,13 +40,20 @@ FORMS = {
 }
 
 ImageArgument = Annotated[
-    str | None, typer.Argument(metavar="[IMAGE]", help="Its id or the beginning of it. [default: the newest]")
+    str | None,
+    typer.Argument(
+        metavar="[IMAGE]", help="Its id or the beginning of it. [default: the one that VMs are made of]"
+    ),
 ]
 
 
 @app.command()
 def build(
     purpose: Annotated[Purpose, typer.Option("--for", help="What it is to be used with.")] = Purpose.ALL,
+    extras: Annotated[
+        list[Extra] | None,
+        typer.Option("--with", help="Build one that has this too; a VM with a GPU needs torch. Repeatable."),
+    ] = None,
     wheelhouse: Annotated[
         Path | None,
         typer.Option(
@@ -58,12 +69,16 @@ def build(
     """
     from qvirt.cli.stages import stages
     from qvirt.images.build import build as make
+    from qvirt.images.extras import chosen
+    from qvirt.probe.gpu import gpus
 
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise UsageError(f"--wheelhouse: {wheelhouse} is no folder")
+    nvidia = bool(extras) and any(gpu.vendor == "NVIDIA" for gpu in gpus()[0])
+    added = chosen([extra.value for extra in extras or ()], os.environ, nvidia)
     paths = _paths()
     with stages(quiet) as tell:
-        image = make(paths, FORMS[purpose], tell, wheelhouse and wheelhouse.absolute())
+        image = make(paths, FORMS[purpose], tell, wheelhouse and wheelhouse.absolute(), added)
     if ImageForm.DOCKER in FORMS[purpose]:
         _load(image, quiet)
     _print(image, paths, format)
@@ -107,7 +122,8 @@ def inspect(
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Usually NAME.tar.zst.")],
     image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="Which one. [default: the newest]")
+        str | None,
+        typer.Option("--image", metavar="IMAGE", help="Which one. [default: the one that VMs are made of]"),
     ] = None,
     quiet: option.QuietOption = False,
 ) -> None:
@@ -201,7 +217,7 @@ def _find(catalogue: Catalogue, reference: str | None) -> Image:
     if reference is None:
         known = catalogue.images()
         if known:
-            return next(filter(catalogue.is_current, known), known[0])
+            return catalogue.current(known) or known[0]
     return catalogue.named(reference or "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from qvirt.errors import ErrorInfo, QvirtError
@@ -23,6 +24,11 @@ def document(schema: str, **fields: Any) -> None:
 
 def note(text: str) -> None:
     sys.stderr.write(text + "\n")
+
+
+def notes(quiet: bool) -> Callable[[str], None]:
+    """``note``, or nothing where nobody wants any."""
+    return (lambda text: None) if quiet else note
 
 
 def error(failure: QvirtError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from qvirt.errors import Unavailable
@@ -10,12 +11,16 @@ from qvirt.host.bench import Row
 from qvirt.model.hardware import Hardware
 
 
+def require_matplotlib() -> None:
+    """Asked before the rows are measured, which takes minutes."""
+    if find_spec("matplotlib") is None:
+        raise Unavailable("--plot needs matplotlib", hint="pip install 'qvirt[plot]'")
+
+
 def plot_bench(rows: Sequence[Row], hardware: Hardware, file: Path) -> None:
     """Write a PNG: a panel for each family, median seconds against qubits, a line for each engine."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise Unavailable("--plot needs matplotlib", hint="pip install 'qvirt[plot]'") from None
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, fields
 
 from rich.text import Text
@@ -38,7 +38,7 @@ def bench_text(rows: Sequence[Row], format: OutputFormat) -> str:
     )
     for row in rows:
         if row.median is None or row.fastest is None or row.slowest is None or row.candidate is None:
-            made.add_row(row.family, str(row.qubits), row.engine, row.error or row.check, style="dim")
+            made.add_row(row.family, str(row.qubits), row.engine, row.check, style="dim")
             continue
         made.add_row(
             row.family,
@@ -51,7 +51,17 @@ def bench_text(rows: Sequence[Row], format: OutputFormat) -> str:
             f"{row.bandwidth_share:.0%}" if row.bandwidth_share is not None else "",
             row.check,
         )
-    return text_of(made, *(Text(_crossover(found)) for found in crossovers(rows)))
+    return text_of(made, *map(Text, (*_errors(rows), *map(_crossover, crossovers(rows)))))
+
+
+def _errors(rows: Sequence[Row]) -> Iterator[str]:
+    """Below the table, where there is room for them; what several sizes have in common is said once."""
+    sizes: dict[tuple[str, str, str], list[int]] = {}
+    for row in rows:
+        if row.error:
+            sizes.setdefault((row.family, row.engine, row.error), []).append(row.qubits)
+    for (family, engine, error), qubits in sizes.items():
+        yield f"{family} on {engine}, {', '.join(map(str, qubits))} qubits: {error}"
 
 
 def _crossover(found: Crossover) -> str:

@@ -21,6 +21,7 @@ def images_text(images: Sequence[Image], current: Mapping[str, bool], format: Ou
                 each.id,
                 each.qvirt,
                 each.python,
+                " ".join(each.extras.values()),
                 form.value,
                 each.sizes[form.value],
                 each.created,
@@ -29,7 +30,7 @@ def images_text(images: Sequence[Image], current: Mapping[str, bool], format: Ou
             for each in images
             for form in each.forms
         ]
-        header = ("id", "qvirt", "python", "form", "size_bytes", "created", "current")
+        header = ("id", "qvirt", "python", "with", "form", "size_bytes", "created", "current")
         return csv_text(header, rows)
     if not images:
         return "no images: `qvirt image build` makes one"
@@ -38,13 +39,14 @@ def images_text(images: Sequence[Image], current: Mapping[str, bool], format: Ou
             each.short,
             each.qvirt,
             each.python,
+            " ".join(each.extras.values()),
             " ".join(f"{form.value} ({show_bytes(each.sizes[form.value])})" for form in each.forms),
             when(each.created),
             "" if current[each.id] else OLDER,
         )
         for each in images
     ]
-    return columns(("id", "qvirt", "python", "for", "built", "note"), lines)
+    return columns(("id", "qvirt", "python", "with", "for", "built", "note"), lines)
 
 
 def image_text(image: Image, manifest: Manifest, current: bool) -> str:
@@ -59,6 +61,8 @@ def _facts(image: Image, manifest: Manifest, current: bool) -> Iterator[tuple[st
         "holds",
         f"Python {image.python}, {len(manifest.wheels)} wheels, {len(manifest.packages)} Debian packages",
     )
+    if image.extras:
+        yield "with", ", ".join(image.extras.values())
     if manifest.kernel:
         yield "kernel", manifest.kernel
     for form in image.forms:

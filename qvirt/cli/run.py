@@ -88,7 +88,7 @@ def run(
     asked = replace(asked, device=device, start=start, keep=keep, overwrite=force)
     target = Target(vm, runtime, template, cpus, quiet)
     view = View(format, quiet, None if every else top, state)
-    saving = _saving(checkpoint_every)
+    saving = _saving(checkpoint_every, quiet)
     if resume is not None:
         _check_resumed(circuits, asked, plan or params is not None)
         _resume(resume, target, parse_seconds(time) if time else None, view, saving)
@@ -140,11 +140,11 @@ def _resume(name: str, target: Target, time_limit: float | None, view: View, sav
             _run_batch(host, machine, [host.resume(before, time_limit)], view, saving)
 
 
-def _saving(every: str | None) -> Saving | None:
+def _saving(every: str | None, quiet: bool) -> Saving | None:
     from qvirt.cli import output
     from qvirt.host.loop import Saving
 
-    return Saving(parse_seconds(every), output.note) if every else None
+    return Saving(parse_seconds(every), output.notes(quiet)) if every else None
 
 
 def _check_resumed(circuits: list[str] | None, asked: Asked, more: bool) -> None:

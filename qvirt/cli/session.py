@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qvirt import settings
 from qvirt.cli import output
+from qvirt.cli.stages import stages
 from qvirt.errors import Conflict, DoesNotFit, UsageError
 from qvirt.host.host import Host
 from qvirt.model.vm import VM, VMSpec, VMState
@@ -18,6 +19,7 @@ from qvirt.units import show_bytes
 
 if TYPE_CHECKING:
     from qvirt.host.specs import Wanted
+    from qvirt.host.vms import Teller
     from qvirt.host.warm import Suits
     from qvirt.model.circuit import CircuitSource
     from qvirt.model.run import RunOptions
@@ -50,8 +52,7 @@ class Target:
     quiet: bool = False
 
     def tell(self, text: str) -> None:
-        if not self.quiet:
-            output.note(text)
+        output.notes(self.quiet)(text)
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def _warm(host: Host, wanted: Wanted, target: Target, suits: Suits | None) -> It
     if suits is None or not host.warm.waiting():
         yield None
         return
-    spec = host.specify(wanted, target.template, _silently)
+    spec = host.specify(wanted, target.template, output.notes(quiet=True))
     kinds = [spec] if target.template else _kinds(host, spec.runtime)
     like = [replace(kind, name=spec.name) for kind in kinds]
     if wanted.cpus is not None:
@@ -111,6 +112,14 @@ def roomy(host: Host, batch: list[CircuitSource], options: RunOptions, sweep: Sw
     return lambda vm: host.holds(vm, batch, options, sweep)
 
 
+def made_vm(host: Host, make: Callable[[Teller], VM], quiet: bool) -> VM:
+    """What ``make`` makes, with its stages, and with a word where simulations in it are slow."""
+    with stages(quiet) as tell:
+        vm = make(tell)
+    warn_of_slowness(host, vm, output.notes(quiet))
+    return vm
+
+
 def warn_of_slowness(host: Host, vm: VM, tell: Callable[[str], None]) -> None:
     slowdown = host.vms.capabilities(vm).slowdown
     if slowdown > 1:
@@ -118,10 +127,6 @@ def warn_of_slowness(host: Host, vm: VM, tell: Callable[[str], None]) -> None:
             f"warning: simulations in a {vm.spec.runtime} VM take about {slowdown:.0f} times as long here; "
             f"`qvirt doctor` says why"
         )
-
-
-def _silently(stage: str) -> None:
-    pass
 
 
 def _existing(host: Host, target: Target) -> VM:

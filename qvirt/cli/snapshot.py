@@ -11,7 +11,6 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output, vm_options
-from qvirt.cli.stages import stages
 from qvirt.errors import StateError, UsageError
 from qvirt.model.vm import VMState
 from qvirt.units import parse_seconds, show_bytes
@@ -33,14 +32,12 @@ def create(vm: option.VMArgument, name: NameArgument, quiet: option.QuietOption 
     """Take a snapshot: what makes the VM, where its circuits stand, and its memory where its engine can."""
     from qvirt.cli.session import opened_host
 
+    note = output.notes(quiet)
     with opened_host() as host:
-        taken = host.snapshots.take(host.vms.find(vm), name, output.note)
-    if not quiet:
-        output.note(
-            f"snapshot {taken.name} of {taken.spec.name}{', with its memory' if taken.engine else ''}"
-        )
-        for job in taken.jobs:
-            output.note(f"job {job.id}: {job.reason or f'saved, {show_bytes(job.octets)}'}")
+        taken = host.snapshots.take(host.vms.find(vm), name, note)
+    note(f"snapshot {taken.name} of {taken.spec.name}{', with its memory' if taken.engine else ''}")
+    for job in taken.jobs:
+        note(f"job {job.id}: {job.reason or f'saved, {show_bytes(job.octets)}'}")
 
 
 @app.command("list")
@@ -86,23 +83,23 @@ def restore(
     quiet: option.QuietOption = False,
 ) -> None:
     """Bring a VM back to a snapshot; with --into make a new one of it, on any runtime."""
-    from qvirt.cli.session import opened_host
+    from qvirt.cli.session import made_vm, opened_host
 
     if runtime and not into:
         raise UsageError("a VM stays on its runtime", hint="--into NEW makes a new VM on another")
+    note = output.notes(quiet)
     patience = parse_seconds(timeout)
     with opened_host() as host:
         found = host.vms.find(vm)
         snapshot = host.snapshots.find(found, name)
         if into is None:
-            host.snapshots.restore(found, name, patience)
+            made_vm(host, lambda tell: host.snapshots.restore(found, name, patience, tell), quiet)
         else:
-            _make(snapshot, into, runtime, timeout)
+            _make(snapshot, into, runtime, timeout, quiet)
         jobs = host.snapshots.put_back(snapshot)
-    if not quiet:
-        output.note(f"restored {name} {'into ' + into if into else 'of ' + vm}")
-        for job in jobs:
-            output.note(f"job {job.id} can go on: `qvirt run --resume {job.id} --vm {into or vm}`")
+    note(f"restored {name} {'into ' + into if into else 'of ' + vm}")
+    for job in jobs:
+        note(f"job {job.id} can go on: `qvirt run --resume {job.id} --vm {into or vm}`")
 
 
 @app.command()
@@ -119,6 +116,7 @@ def clone(
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
     timeout: vm_options.TimeoutOption = "120s",
+    quiet: option.QuietOption = False,
 ) -> None:
     """Make another VM like one that there is, on the same runtime or another; with the states that it
     keeps, where it runs."""
@@ -126,10 +124,10 @@ def clone(
 
     with opened_host() as host:
         found = host.vms.find(vm)
-    _make(_present(found), name, runtime, timeout)
+    _make(_present(found), name, runtime, timeout, quiet)
     with opened_host() as host:
         if found.state is VMState.RUNNING:
-            host.states.copy(found, host.vms.find(name), output.note)
+            host.states.copy(found, host.vms.find(name), output.notes(quiet))
 
 
 def export(
@@ -163,11 +161,12 @@ def import_vm(
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
     timeout: vm_options.TimeoutOption = "120s",
+    quiet: option.QuietOption = False,
 ) -> None:
     """Make a VM from an exported file, on any runtime."""
     from qvirt.host.snapshots import load
 
-    _make(load(file), name, runtime, timeout)
+    _make(load(file), name, runtime, timeout, quiet)
 
 
 def _present(vm: VM) -> Snapshot:
@@ -177,11 +176,14 @@ def _present(vm: VM) -> Snapshot:
     return Snapshot("now", vm.id, vm.spec, time.time(), __version__)
 
 
-def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str) -> None:
-    from qvirt.cli.session import opened_host
+def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str, quiet: bool) -> None:
+    from qvirt.cli.session import made_vm, opened_host
 
-    with opened_host() as host, stages(quiet=False) as tell:
-        made = host.snapshots.made_from(snapshot, name, runtime, parse_seconds(timeout), tell)
+    patience = parse_seconds(timeout)
+    with opened_host() as host:
+        made = made_vm(
+            host, lambda tell: host.snapshots.made_from(snapshot, name, runtime, patience, tell), quiet
+        )
     output.result(made.spec.name)
 
 

@@ -15,6 +15,7 @@ from qvirt.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from qvirt.host.host import Host
+    from qvirt.host.vms import Teller
     from qvirt.model.vm import VM
 
 app = typer.Typer(
@@ -59,7 +60,7 @@ def create(
     A number of qubits without memory gives the memory that their state needs. What cannot fit is refused
     before anything is made, and what was half made is removed.
     """
-    from qvirt.cli.session import opened_host, warn_of_slowness
+    from qvirt.cli.session import made_vm, opened_host
     from qvirt.host.specs import Wanted
 
     wanted = Wanted(
@@ -82,10 +83,9 @@ def create(
     )
     patience = parse_seconds(timeout)
     with opened_host() as host:
-        with stages(quiet) as tell:
-            vm = host.make_vm(wanted, template, patience if wait else None, tell)
-        if not quiet:
-            warn_of_slowness(host, vm, output.note)
+        vm = made_vm(
+            host, lambda tell: host.make_vm(wanted, template, patience if wait else None, tell), quiet
+        )
     if format is option.OutputFormat.JSON:
         output.document("qvirt.vm/1", vm=vm)
     else:
@@ -125,7 +125,7 @@ def start(
 ) -> None:
     """Start VMs that are stopped or have failed."""
     patience = parse_seconds(timeout)
-    _change(vms, lambda host, vm: host.vms.start(vm, patience), "started", quiet)
+    _change(vms, lambda host, vm, tell: host.vms.start(vm, patience, tell), "started", quiet)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def stop(
 ) -> None:
     """Stop VMs; they keep their name and place, and can be started again."""
     patience = parse_seconds(timeout)
-    _change(vms, lambda host, vm: host.vms.stop(vm, patience), "stopped", quiet)
+    _change(vms, lambda host, vm, tell: host.vms.stop(vm, patience, tell), "stopped", quiet)
 
 
 @app.command()
@@ -145,24 +145,23 @@ def restart(
 ) -> None:
     """Stop VMs and start them again."""
     patience = parse_seconds(timeout)
-    _change(
-        vms,
-        lambda host, vm: host.vms.start(host.vms.stop(vm, min(10.0, patience)), patience),
-        "restarted",
-        quiet,
-    )
+
+    def again(host: Host, vm: VM, tell: Teller) -> None:
+        host.vms.start(host.vms.stop(vm, min(10.0, patience), tell), patience, tell)
+
+    _change(vms, again, "restarted", quiet)
 
 
 @app.command()
 def pause(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
     """Halt VMs where they are; they keep their memory and use no CPU."""
-    _change(vms, lambda host, vm: host.vms.pause(vm), "paused", quiet)
+    _change(vms, lambda host, vm, tell: host.vms.pause(vm), "paused", quiet)
 
 
 @app.command()
 def resume(vms: VMsArgument, quiet: option.QuietOption = False) -> None:
     """Let paused VMs go on."""
-    _change(vms, lambda host, vm: host.vms.resume(vm), "resumed", quiet)
+    _change(vms, lambda host, vm, tell: host.vms.resume(vm), "resumed", quiet)
 
 
 @app.command()
@@ -196,12 +195,15 @@ def rename(
 
 
 @app.command()
-def wait(vm: option.VMArgument, timeout: vm_options.TimeoutOption = "120s") -> None:
+def wait(
+    vm: option.VMArgument, timeout: vm_options.TimeoutOption = "120s", quiet: option.QuietOption = False
+) -> None:
     """Come back when the guest of a VM answers."""
     from qvirt.cli.session import Target, opened_host, target_vm
 
-    with opened_host() as host, target_vm(host, Target(vm)) as found:
-        host.vms.wait(found, parse_seconds(timeout))
+    patience = parse_seconds(timeout)
+    with opened_host() as host, target_vm(host, Target(vm)) as found, stages(quiet) as tell:
+        host.vms.wait(found, patience, tell)
 
 
 @app.command()
@@ -221,11 +223,16 @@ def prune(
         output.note(f"removed {', '.join(removed)}" if removed else "there was nothing to remove")
 
 
-def _change(names: list[str], verb: Callable[[Host, VM], object], done: str, quiet: bool) -> None:
+def _change(names: list[str], verb: Callable[[Host, VM, Teller], object], done: str, quiet: bool) -> None:
+    """``verb`` may tell its stages."""
     from qvirt.cli.session import opened_host
 
+    def change(vm: VM) -> None:
+        with stages(quiet) as tell:
+            verb(host, vm, tell)
+
     with opened_host() as host:
-        _each(host, names, lambda vm: verb(host, vm), done, quiet)
+        _each(host, names, change, done, quiet)
 
 
 def _each(host: Host, names: list[str], verb: Callable[[VM], object], done: str, quiet: bool) -> None:

@@ -10,7 +10,7 @@ from qvirt.model.run import Method, Precision
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_' and '-'.")]
 QubitsOption = Annotated[
-    int | None, typer.Option("--qubits", "-q", min=1, help="Give the memory that so many need.")
+    int | None, typer.Option("--qubits", min=1, help="Give the memory that so many need.")
 ]
 MemoryOption = Annotated[
     str | None, typer.Option("--memory", "-m", metavar="SIZE", help="For all in it: 512m, 8g.")

@@ -1,4 +1,4 @@
-"""Checkpoints on their way to the orders that go on from them: never more than a piece of one is here."""
+"""Checkpoints on their way to the orders that go on from them: at most a few pieces of one are here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from qvirt.units import show_seconds
 PATIENCE = 60.0
 """Seconds that an order whose turn it is waits for its checkpoint."""
 
-PIECE = 1 << 20
+PIECE = 128 << 10
+"""Octets that are worth a message of their own."""
+
+AHEAD = 16
+"""Pieces that come in while the worker is at work on those before."""
 
 
 class Incoming:
     def __init__(self) -> None:
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._pieces: asyncio.Queue[bytes | bytearray] = asyncio.Queue(AHEAD)
         self._begun = False
         self._ended = False
         self._dropped = False
@@ -33,10 +37,10 @@ class Incoming:
             async for some in octets:
                 piece += some
                 if len(piece) >= PIECE:
-                    await self._put(bytes(piece))
-                    piece.clear()
+                    await self._put(piece)
+                    piece = bytearray()
             if piece:
-                await self._put(bytes(piece))
+                await self._put(piece)
         finally:
             await self._put(b"")
 
@@ -55,12 +59,12 @@ class Incoming:
             self._before += some
         return read_head(self._before[: self._before.find(b"\n") + 1] or self._before)
 
-    async def take(self) -> bytes:
+    async def take(self) -> bytes | bytearray:
         """The next piece; none after the last."""
         before, self._before = self._before, b""
         return before or await self._next()
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> bytes | bytearray:
         if self._ended:
             return b""
         piece = await self._pieces.get()
@@ -73,6 +77,6 @@ class Incoming:
         while not self._pieces.empty():
             self._pieces.get_nowait()
 
-    async def _put(self, piece: bytes) -> None:
+    async def _put(self, piece: bytes | bytearray) -> None:
         if not self._dropped:
             await self._pieces.put(piece)

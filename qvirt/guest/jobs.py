@@ -172,7 +172,7 @@ class Jobs:
             raise NotFound(f"order {order_id} has no state vector")
         return path
 
-    def checkpoint(self, order_id: str) -> AsyncGenerator[bytes, None]:
+    def checkpoint(self, order_id: str) -> AsyncGenerator[memoryview, None]:
         """Where it stands, as a file's octets; the run goes on. Raises Conflict where there is no run."""
         entry = self._entry(order_id)
         if entry.state is not JobState.RUNNING:
@@ -282,5 +282,5 @@ class _TimeLimit:
 def _out_of_time(plan: Plan | None, limit: float) -> QvirtError:
     """A circuit that no method surely fits was given the time only to see whether one does."""
     if plan is not None and plan.stages and plan.stages[-1].budget is not None:
-        return no_answer(plan.memory_limit, limit)
+        return no_answer(plan, limit)
     return TimedOut(f"stopped at its time limit of {show_seconds(limit)}", hint="give more with --time-limit")

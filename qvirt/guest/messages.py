@@ -86,7 +86,8 @@ class Save(msgspec.Struct, frozen=True, tag=True):
 class Piece(msgspec.Struct, frozen=True, tag=True):
     """Some octets of a checkpoint, on their way out or, as the answer to Fetch, in; none after its end."""
 
-    octets: bytes
+    octets: memoryview
+    """Into the message that was read: nothing is copied."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -173,13 +174,16 @@ Reply: TypeAlias = (
 )
 
 M = TypeVar("M")
+_encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
-def frame(message: Request | Reply) -> bytes:
-    body = msgspec.msgpack.encode(message)
-    return HEADER.pack(len(body)) + body
+def frame(message: Request | Reply) -> bytearray:
+    found = bytearray(HEADER.size)
+    _encoder.encode_into(message, found, HEADER.size)
+    HEADER.pack_into(found, 0, len(found) - HEADER.size)
+    return found
 
 
 def expect(kind: type[M], reply: Reply) -> M:
@@ -191,12 +195,12 @@ def expect(kind: type[M], reply: Reply) -> M:
     return reply
 
 
-def length(header: bytes) -> int:
+def length(header: bytes | bytearray) -> int:
     (size,) = HEADER.unpack(header)
     return int(size)
 
 
-def request(body: bytes) -> Request:
+def request(body: bytes | bytearray) -> Request:
     return _requests.decode(body)
 
 

@@ -100,7 +100,7 @@ class Orders:
         self._states.take(result.kept, self._states.place(order.id))
         return result if order.options.state else replace(result, state=None)
 
-    def save(self, order: Order) -> AsyncGenerator[bytes, None]:
+    def save(self, order: Order) -> AsyncGenerator[memoryview, None]:
         """Where the order stands that is being carried out. Raises Conflict where it is no run."""
         if self._race is None:
             raise Conflict(f"order {order.id} does not run a circuit: there is nothing to save")

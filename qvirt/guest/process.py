@@ -100,7 +100,7 @@ class WorkerProcess:
     async def final(
         self,
         progressed: Callable[[float | None, Position | None], None],
-        fetched: Callable[[], Awaitable[bytes]] | None = None,
+        fetched: Callable[[], Awaitable[bytes | bytearray]] | None = None,
     ) -> Reply:
         """The next reply that is more than a sign of progress; ``fetched`` gives the checkpoint to go on
         from piece by piece."""
@@ -108,10 +108,10 @@ class WorkerProcess:
             if isinstance(reply, Progressed):
                 progressed(reply.fraction, reply.position)
             elif fetched is not None:
-                await self._send(Piece(await fetched()))
+                await self._send(Piece(memoryview(await fetched())))
         return reply
 
-    async def save(self) -> AsyncGenerator[bytes, None]:
+    async def save(self) -> AsyncGenerator[memoryview, None]:
         """Where its circuit stands, as soon as its engine stops for a moment; who asks meanwhile waits.
 
         Raises what keeps it from being saved, which it does before the first octet or breaks off.
@@ -161,7 +161,7 @@ class WorkerProcess:
         spawn.send_signal(self.pid, signal.SIGKILL)
 
     async def _listen(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=self._spawned.socket, limit=1 << 20)
+        reader, writer = await asyncio.open_unix_connection(sock=self._spawned.socket)
         self._writer.set_result(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:

@@ -15,9 +15,9 @@ from qvirt.guest.messages import Attempt, Choose, Done, Planned, Work, expect
 from qvirt.guest.process import WorkerProcess
 from qvirt.guest.track import Track
 from qvirt.guest.workers import Pool
-from qvirt.model.estimate import Estimate, Stage
+from qvirt.model.estimate import Estimate, Plan, Stage
 from qvirt.model.result import AttemptRecord, Result, Timings
-from qvirt.model.run import Limits
+from qvirt.model.run import Precision
 from qvirt.units import show_bytes, show_seconds
 
 WORKER_START = 0.4
@@ -56,7 +56,7 @@ class Race:
         work: Work,
         track: Track,
         begin: Callable[[], None],
-        fetched: Callable[[], Awaitable[bytes]] | None = None,
+        fetched: Callable[[], Awaitable[bytes | bytearray]] | None = None,
     ) -> None:
         """``begin`` is called when a worker is there and the run begins; ``fetched`` gives the checkpoint
         that it goes on from."""
@@ -79,7 +79,7 @@ class Race:
                 break
         winner = self._winner()
         if winner is None or winner.result is None:
-            raise self._no_answer()
+            raise self._no_answer(planned.plan)
         timings = Timings(
             parse=planned.parse,
             plan=planned.seconds,
@@ -89,7 +89,7 @@ class Race:
         attempts = (*(one.record() for one in self._tries), *self._lost)
         return replace(winner.result, timings=timings, attempts=attempts)
 
-    def save(self) -> AsyncGenerator[bytes, None]:
+    def save(self) -> AsyncGenerator[memoryview, None]:
         """Where it stands, as a file's octets. Raises Conflict while there is no one run to save."""
         if self._alone is None:
             raise Conflict(
@@ -135,12 +135,8 @@ class Race:
 
     async def _attempt(self, estimates: tuple[Estimate, ...], stage: Stage) -> None:
         workers = len(stage.attempts) // len(estimates)
-        limits = Limits(
-            self._work.limits.memory // workers,
-            stage.threads,
-            stage.budget,
-            devices=self._work.limits.devices,
-        )
+        given = self._work.limits
+        limits = replace(given, memory=given.memory // workers, threads=stage.threads, seconds=stage.budget)
         work = msgspec.structs.replace(self._work, limits=limits)
         began = time.monotonic()
         try:
@@ -195,18 +191,21 @@ class Race:
         seconds = time.monotonic() - began
         self._tries += [Try(each, seconds, error=error) for each in estimates]
 
-    def _no_answer(self) -> QvirtError:
+    def _no_answer(self, plan: Plan) -> QvirtError:
         errors = [one.error for one in self._tries if one.error is not None]
         broken = [error for error in errors if error.code != GaveUp.code]
         if broken:
             return from_info(broken[-1])
-        return no_answer(self._work.limits.memory, max((one.seconds for one in self._tries), default=0.0))
+        return no_answer(plan, max((one.seconds for one in self._tries), default=0.0))
 
 
-def no_answer(memory: int, seconds: float) -> DoesNotFit:
+def no_answer(plan: Plan, seconds: float) -> DoesNotFit:
     """What is said when no method surely fits and none of those that may has answered in time."""
+    memory, qubits = plan.memory_limit, plan.facts.num_qubits
+    dense = Precision.SINGLE.amplitude_bytes << qubits
+    numbers = f" (a dense state of {qubits} qubits takes {show_bytes(dense)})" if dense > memory else ""
     return DoesNotFit(
-        f"no method surely fits in {show_bytes(memory)}, and none of those that may gave an answer "
+        f"no method surely fits in {show_bytes(memory)}{numbers}, and none of those that may gave an answer "
         f"within {show_seconds(seconds)}",
         hint="let them try for longer with --time-limit, give more memory, or use fewer qubits",
     )

@@ -10,6 +10,9 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
+ON_THE_WAY = 1 << 20
+"""Octets that either end may send before the other reads, where the system grants so many."""
+
 _live: set[int] = set()
 
 
@@ -26,6 +29,8 @@ def spawn(threads: int, cold: bool, user: int | None = None) -> Spawned:
     ``user`` is who it runs as, where this process may change that.
     """
     ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ON_THE_WAY)
     with theirs:
         popen = subprocess.Popen(
             [sys.executable, "-m", "qvirt.guest.worker", str(os.getpid()), *(["--cold"] if cold else [])],

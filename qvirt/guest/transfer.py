@@ -29,11 +29,11 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
             yield found
 
 
-async def as_it_comes(octets: AsyncGenerator[bytes, None]) -> Response:
+async def as_it_comes(octets: AsyncGenerator[memoryview, None]) -> Response:
     """Raises what keeps the first of ``octets`` from coming; what happens later breaks the answer off."""
     first = await octets.__anext__()
 
-    async def all_of_it() -> AsyncIterator[bytes]:
+    async def all_of_it() -> AsyncIterator[memoryview]:
         try:
             yield first
             async for some in octets:

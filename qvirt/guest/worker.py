@@ -71,8 +71,6 @@ cx q[0], q[1];
 measure q -> c;
 """
 
-LARGEST_READ = 1 << 20
-
 
 class Channel:
     """The worker's end of the socket."""
@@ -97,14 +95,15 @@ class Channel:
     def send(self, reply: Reply) -> None:
         self._end.sendall(messages.frame(reply))
 
-    def _read(self, size: int) -> bytes | None:
-        found = bytearray()
-        while len(found) < size:
-            some = self._in.read(min(size - len(found), LARGEST_READ))
+    def _read(self, size: int) -> bytearray | None:
+        found = bytearray(size)
+        left = memoryview(found)
+        while left:
+            some = self._in.readinto(left)
             if not some:
                 return None
-            found += some
-        return bytes(found)
+            left = left[some:]
+        return found
 
 
 class Worker:
@@ -212,7 +211,7 @@ class Worker:
             return Unsaved(_failure(error, work.limits.memory))
         return Kept()
 
-    def _fetch(self) -> bytes:
+    def _fetch(self) -> memoryview:
         """The next piece of the checkpoint to go on from."""
         self._channel.send(Fetch())
         while not isinstance(request := self._channel.receive(), Piece):

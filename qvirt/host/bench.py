@@ -12,7 +12,7 @@ from qvirt.errors import EngineFailed, QvirtError
 from qvirt.host.host import Host
 from qvirt.methods.families import circuit, known_outcomes
 from qvirt.model.circuit import CircuitFacts, CircuitSource
-from qvirt.model.estimate import Candidate
+from qvirt.model.estimate import Candidate, Plan
 from qvirt.model.order import Order, OrderKind
 from qvirt.model.result import Result
 from qvirt.model.run import Method, Precision, RunOptions
@@ -28,6 +28,9 @@ TOLERANCE = {
     Precision.FLOAT8: 0.4,
 }
 OBSERVABLES = 6
+WITNESSES = ("aer", "qsim")
+"""Asked for their answers too, so that each engine is checked by another."""
+
 UNCHECKED = "no other engine could check it"
 KNOWN = "the known answer"
 DEVIATIONS = 6.0
@@ -94,24 +97,29 @@ def _group(
     tell(f"{source.name}: checking")
     exact = {
         engine: _values(host, vm, source, replace(options, observables=observables), engine)
-        for engine in dict.fromkeys([*request.engines, "aer"])
+        for engine in dict.fromkeys([*request.engines, *WITNESSES])
     }
     for engine in request.engines:
         empty = Row(family, qubits, engine, None, None, None, None, None, None, "")
         answer = exact[engine]
         if isinstance(answer, QvirtError):
-            yield replace(empty, check="not run", error=answer.message)
+            refused = _plan(host, vm, source, _forced(options, engine)).refusal
+            yield replace(empty, check="not run", error=refused.message if refused else answer.message)
             continue
         try:
             check = _agreement(engine, exact)
             tell(f"{source.name}: timing {engine}")
             runs = [_run(host, vm, source, _forced(options, engine)) for _ in range(1 + request.repeats)][1:]
+            ran = runs[0].candidate.engine
+            if engine == AUTO and isinstance(exact.get(ran), Result):  # exact values may be another's
+                check = _agreement(ran, exact)
             if check == UNCHECKED and (known := known_outcomes(family, qubits, request.seed)):
                 check = _check_known(runs[0], known)
         except QvirtError as error:
             yield replace(empty, check="failed", error=error.message)
             continue
-        yield _timed(replace(empty, check=check), runs, _facts(host, vm, source, options), bandwidth)
+        facts = _plan(host, vm, source, options).facts
+        yield _timed(replace(empty, check=check), runs, facts, bandwidth)
 
 
 def _observables(qubits: int, seed: int) -> tuple[str, ...]:
@@ -196,11 +204,11 @@ def _check_known(run: Result, known: dict[str, float]) -> str:
     return KNOWN
 
 
-def _facts(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> CircuitFacts:
+def _plan(host: Host, vm: VM, source: CircuitSource, options: RunOptions) -> Plan:
     plan = host.ask(Order(token_hex(5), OrderKind.PLAN, source, options), vm).plan
     if plan is None:
         raise EngineFailed("the VM gave no plan")
-    return plan.facts
+    return plan
 
 
 def _timed(row: Row, runs: Sequence[Result], facts: CircuitFacts, bandwidth: float | None) -> Row:

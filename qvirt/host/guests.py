@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, closing, contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from qvirt.errors import ErrorInfo, QvirtError, Unsupported, VMFailed, from_info
+from qvirt.host.bodies import Connection, pieces
 from qvirt.model.order import Answer, MachineSize, Order, OrderStatus
 from qvirt.model.state import KeptState
 from qvirt.model.vm import Endpoint
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AT_ONCE = 1 << 20
 OCTETS = "application/octet-stream"
 
 NO_ROUTE = ("Not Found", "Method Not Allowed")
@@ -43,7 +43,8 @@ class Guest:
 
         import httpx
 
-        self._silence = httpx.TransportError
+        self._endpoint = endpoint
+        self._silence = (httpx.TransportError, HTTPException, OSError)
         self._http = httpx.Client(
             # No TLS is spoken here: an empty context spares loading the system's certificates.
             transport=httpx.HTTPTransport(
@@ -95,11 +96,15 @@ class Guest:
 
     def give_checkpoint(self, name: str, path: Path) -> None:
         """To the order that was posted to resume from it; returns when it has been taken."""
-        with path.open("rb") as file, self._transport_errors():
-            octets = iter(partial(file.read, AT_ONCE), b"")
-            response = self._http.put(f"/v1/checkpoints/{name}", content=octets, timeout=None)
-        if response.status_code >= 400:
-            raise _error(response.status_code, response.content)
+        with (
+            path.open("rb") as file,
+            self._transport_errors(),
+            closing(Connection(self._endpoint)) as connection,
+        ):
+            response = connection.ask("PUT", f"/v1/checkpoints/{name}", file)
+            said = response.read()
+        if response.status >= 400:
+            raise _error(response.status, said)
 
     def states(self) -> list[KeptState]:
         """Those that the VM keeps between jobs."""
@@ -129,12 +134,19 @@ class Guest:
 
     @contextmanager
     def _octets(self, path: str, verb: str = "GET") -> Iterator[Iterator[bytes]]:
-        with self._transport_errors(), self._http.stream(verb, path, timeout=None) as response:
-            if response.status_code != 200:
-                raise _error(response.status_code, response.read())
+        with closing(Connection(self._endpoint)) as connection:
+            with self._transport_errors():
+                response = connection.ask(verb, path)
+                said = b"" if response.status == 200 else response.read()
+            if response.status != 200:
+                raise _error(response.status, said)
             if response.headers["content-type"] != OCTETS:
                 raise _older()
-            yield response.iter_bytes(AT_ONCE)
+            yield self._heard(pieces(response))
+
+    def _heard(self, octets: Iterator[bytes]) -> Iterator[bytes]:
+        with self._transport_errors():
+            yield from octets
 
     def _call(self, verb: str, path: str, kind: type[T], body: bytes | None = None) -> T:
         with self._transport_errors():

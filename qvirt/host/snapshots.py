@@ -77,17 +77,18 @@ class Snapshots:
             )
         return _read(path)
 
-    def restore(self, vm: VM, name: str, timeout: float) -> VM:
+    def restore(self, vm: VM, name: str, timeout: float, tell: Teller) -> VM:
         """Bring a VM back to where it was: by its engine where that has saved it, else made anew."""
         snapshot = self.find(vm, name)
         runtime, handle = self._vms.place(vm)
         if snapshot.engine and isinstance(runtime, Snapshotting):
             with self._vms.changing(vm):
+                tell("restoring its memory")
                 runtime.restore(handle, name)
-            self._vms.wait(vm, timeout)
+            self._vms.wait(vm, timeout, tell)
             return self._vms.find(vm.id)
         spec = replace(snapshot.spec, name=vm.spec.name)
-        made = self._vms.remake(vm, spec, timeout)
+        made = self._vms.remake(vm, spec, timeout, tell)
         self._give(made, snapshot)
         return made
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from qvirt.errors import Conflict, NotFound, Unsupported, UsageError
-from qvirt.host.guests import AT_ONCE, Guest
+from qvirt.host.bodies import PIECE
+from qvirt.host.guests import Guest
 from qvirt.host.vms import Teller, VMs
 from qvirt.model.state import KeptState
 from qvirt.model.vm import VM, VMState
@@ -55,7 +56,7 @@ class States:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from None
         with file, self._guest(vm) as guest:
-            octets = iter(partial(file.read, AT_ONCE), b"")
+            octets = iter(partial(file.read, PIECE), b"")
             return guest.give_state(name, octets, overwrite=overwrite, like=like)
 
     def remove(self, vm: VM, name: str) -> None:

@@ -93,8 +93,7 @@ class VMs:
         with ExitStack() as undo:
             undo.callback(self.destroy, vm)
             if timeout is not None:
-                tell("waiting for its guest")
-                self.wait(vm, timeout)
+                self.wait(vm, timeout, tell)
             if pool is not None:
                 from qvirt.runtimes.service import Service  # here, because most commands speak with no guest
 
@@ -104,8 +103,9 @@ class VMs:
             undo.pop_all()
         return vm
 
-    def wait(self, vm: VM, timeout: float) -> None:
+    def wait(self, vm: VM, timeout: float, tell: Teller = _silently) -> None:
         """Until the guest answers. Raises VMFailed with the end of its log where it died or stays silent."""
+        tell("waiting for its guest")
         with self.guest(vm, timeout):
             pass
 
@@ -148,16 +148,17 @@ class VMs:
 
     # Changing
 
-    def start(self, vm: VM, timeout: float) -> VM:
+    def start(self, vm: VM, timeout: float, tell: Teller) -> VM:
         """Start one that is stopped or has failed; what was removed behind our back is made again."""
         with self.changing(vm) as runtime:
-            handle = runtime.start(runtime.create(vm))
-            vm = self._put(vm, handle=handle, state=VMState.RUNNING, reason=None)
-        self.wait(vm, timeout)
+            tell("starting it")
+            vm = self._put(vm, handle=runtime.start(runtime.create(vm)), state=VMState.RUNNING, reason=None)
+        self.wait(vm, timeout, tell)
         return vm
 
-    def stop(self, vm: VM, timeout: float) -> VM:
+    def stop(self, vm: VM, timeout: float, tell: Teller = _silently) -> VM:
         with self.changing(vm) as runtime:
+            tell("stopping it")
             runtime.stop(self._handle(vm), timeout)
             return self._put(vm, state=VMState.STOPPED, reason=None)
 
@@ -182,15 +183,17 @@ class VMs:
                 guest.resize(memory, cpus)
         return vm
 
-    def remake(self, vm: VM, spec: VMSpec, timeout: float) -> VM:
+    def remake(self, vm: VM, spec: VMSpec, timeout: float, tell: Teller) -> VM:
         """The same VM made anew as ``spec`` says."""
         with self.changing(vm) as runtime:
+            tell("making the machine")
             runtime.destroy(self._handle(vm))
             vm = self._put(
                 vm, spec=spec, state=VMState.STARTING, handle=runtime.create(replace(vm, spec=spec))
             )
+            tell("starting it")
             vm = self._put(vm, handle=runtime.start(self._handle(vm)), state=VMState.RUNNING, reason=None)
-        self.wait(vm, timeout)
+        self.wait(vm, timeout, tell)
         return vm
 
     def rename(self, vm: VM, name: str) -> VM:
@@ -228,7 +231,7 @@ class VMs:
             return spec
         from qvirt.images.catalogue import Catalogue
 
-        return replace(spec, image=Catalogue(self._paths).find(spec.image, form).id)
+        return replace(spec, image=Catalogue(self._paths).find(spec.image, form, spec.gpu).id)
 
     def require_warmth(self, spec: VMSpec) -> None:
         """Raises Unsupported where its runtime keeps no VMs warm."""
@@ -241,9 +244,9 @@ class VMs:
         """Whether its image is another than this qvirt would build."""
         if vm.spec.image is None:
             return False
-        from qvirt.images.definition import content_hash
+        from qvirt.images.catalogue import Catalogue
 
-        return vm.spec.image != content_hash()
+        return Catalogue(self._paths).is_outdated(vm.spec.image)
 
     def place(self, vm: VM) -> tuple[Runtime, Handle]:
         """Where it lives, and what it is found by there."""

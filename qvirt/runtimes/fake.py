@@ -3,21 +3,24 @@
 What fails is written in the VM's environment variable ``QVIRT_FAKE``: names of calls, separated by
 commas. ``create``, ``start``, ``stop``, ``endpoint``, ``logs`` and ``stats`` raise; ``away`` has ``start``
 say that the engine does not answer; ``silent`` makes a guest that nobody can reach; ``dies`` one that ends
-as soon as it is started. With none it is a process VM.
+as soon as it is started. With none it is a process VM. ``slow`` in the environment of qvirt itself has
+simulations said to take longer here.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 
 from qvirt.errors import Unavailable, VMFailed
 from qvirt.model.vm import VM, Endpoint, Handle
-from qvirt.runtimes.contract import Availability, Stats
+from qvirt.runtimes.contract import Availability, Capabilities, Stats
 from qvirt.runtimes.process import ProcessRuntime
 
 SCRIPT = "QVIRT_FAKE"
+SLOWDOWN = 40.0
 
 
 class FakeRuntime(ProcessRuntime):
@@ -25,6 +28,10 @@ class FakeRuntime(ProcessRuntime):
 
     def probe(self) -> Availability:
         return Availability(True, f"process VMs that fail as {SCRIPT} in their environment says")
+
+    def capabilities(self) -> Capabilities:
+        found = super().capabilities()
+        return replace(found, slowdown=SLOWDOWN) if "slow" in _words(os.environ) else found
 
     def create(self, vm: VM) -> Handle:
         _fail("create", vm.spec.environment)
@@ -68,10 +75,10 @@ class FakeRuntime(ProcessRuntime):
             return frozenset()
 
 
-def _words(environment: dict[str, str]) -> frozenset[str]:
+def _words(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(filter(None, environment.get(SCRIPT, "").split(",")))
 
 
-def _fail(call: str, environment: dict[str, str]) -> None:
+def _fail(call: str, environment: Mapping[str, str]) -> None:
     if call in _words(environment):
         raise VMFailed(f"{call} was told to fail", hint=f"take it out of {SCRIPT}")

@@ -300,7 +300,9 @@ def _refusal(
         )
     reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected if "needs" in r.reason)
     if not reasons:
-        reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected) or "the engine has no such method"
+        lacking = f" in {options.precision.value} precision" if options.precision else ""
+        reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected)
+        reasons = reasons or f"the engine has no such method{lacking}"
         return Unsupported(
             f"no method can do this: {reasons}", hint="leave out --engine, --method or --precision"
         )
@@ -309,10 +311,19 @@ def _refusal(
             f"{facts.num_qubits} qubits do not fit: {reasons}",
             hint="leave out --device, use fewer qubits, or take fewer bytes an amplitude: --precision half",
         )
-    amplitude = (options.precision or Precision.SINGLE).amplitude_bytes
-    nearest = max(0, (limits.memory // amplitude).bit_length() - 1)
+    nearest = _nearest(facts, options, limits)
+    fits = f"one like it of up to {nearest} qubits fits" if nearest else "none like it fits"
     return DoesNotFit(
         f"{facts.num_qubits} qubits do not fit: {reasons}",
-        hint=f"a dense circuit of up to {nearest} qubits fits in {show_bytes(limits.memory)}; "
-        "give more with --memory-limit, or use fewer qubits",
+        hint=f"{fits} in {show_bytes(limits.memory)}; give more with --memory-limit, or use fewer qubits",
     )
+
+
+def _nearest(facts: CircuitFacts, options: RunOptions, limits: Limits) -> int:
+    """The most qubits with which a circuit like it surely fits, beside all that its engine takes; or 0."""
+    amplitude = (options.precision or Precision.SINGLE).amplitude_bytes
+    for qubits in range(min(facts.num_qubits, (limits.memory // amplitude).bit_length()) - 1, 0, -1):
+        fewer = replace(facts, num_qubits=qubits, components=(tuple(range(qubits)),))
+        if any(estimate.certain for estimate in survey(fewer, options, limits, None)[0]):
+            return qubits
+    return 0

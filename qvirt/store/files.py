@@ -9,8 +9,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from qvirt.errors import StateError
+
+SYNC_AFTER = 32 << 20
+"""Octets of a file that are sent to the disk before the rest of it is there."""
 
 _HINTS = {
     errno.ENOSPC: "free some space, or set QVIRT_HOME to a folder on another disk",
@@ -39,6 +43,27 @@ def free_bytes(folder: Path) -> int:
         return 0
 
 
+def _write(file: BinaryIO, chunks: Iterable[bytes]) -> int:
+    """And sync; where it is much, the disk is at work while more of it comes."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    size = sent = 0
+    syncing: Future[None] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for chunk in chunks:
+            size += file.write(chunk)
+            if size - sent >= SYNC_AFTER and (syncing is None or syncing.done()):
+                # The system tells of what it could not write only once.
+                if syncing is not None:
+                    syncing.result()
+                syncing, sent = pool.submit(os.fsync, file.fileno()), size
+        if syncing is not None:
+            syncing.result()
+    file.flush()
+    os.fsync(file.fileno())
+    return size
+
+
 def write_atomically(path: Path, chunks: Iterable[bytes], *, mode: int = 0o600) -> int:
     """Write beside ``path``, sync, rename over it; nothing is left on failure. Returns the bytes written."""
     with state_errors(path):
@@ -46,9 +71,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes], *, mode: int = 0o600) 
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                size = sum(file.write(chunk) for chunk in chunks)
-                file.flush()
-                os.fsync(file.fileno())
+                size = _write(file, chunks)
             Path(temporary).chmod(mode)
             Path(temporary).replace(path)
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from qvirt.store import statements as sql
 from qvirt.store.files import free_bytes, state_errors, write_atomically
 
 BUSY_TIMEOUT = 20.0
+BUSY_PAUSE = 0.01
 SMALLEST_DISK = 1 << 20
 
 
@@ -41,7 +43,7 @@ class Store:
             paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._sqlite_errors():
             self._db = sqlite3.connect(paths.database, timeout=BUSY_TIMEOUT, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._use_write_ahead_log()
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
         self._migrate()
@@ -211,6 +213,19 @@ class Store:
 
     # SQLite
 
+    def _use_write_ahead_log(self) -> None:
+        """SQLite does not wait by itself where several open a new file at once: each has read what it would
+        change, and is refused."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(BUSY_PAUSE)
+
     def _migrate(self) -> None:
         version = self._rows("PRAGMA user_version")[0][0]
         if version == sql.VERSION:
@@ -229,13 +244,14 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._sqlite_errors():
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._sqlite_errors():

@@ -15,6 +15,16 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
 
 
 @pytest.fixture
+def nothing_left(cli: Cli) -> Iterator[None]:
+    """Nothing of a VM is left when all were destroyed after a test."""
+    yield
+    done = cli("vm", "destroy", "--all", "--force")
+    assert done.returncode == 0, done.stderr
+    for folder in ("vms", "locks", "snapshots"):
+        assert not list((cli.home / folder).glob("*"))
+
+
+@pytest.fixture
 def bell(tmp_path: Path) -> Path:
     file = tmp_path / "bell.qasm"
     file.write_text(BELL)

@@ -108,9 +108,11 @@ def test_what_does_not_fit_is_refused_with_numbers(cli: Cli, tmp_path: Path) -> 
     assert planned.returncode == 3
     assert "8.0" in planned.stdout
     assert "2.00 GiB" in planned.stdout
+    assert "up to 27 qubits fits" in planned.stdout
     done = cli("run", file, "--memory-limit", "2g", "--time-limit", "5s")
     assert done.returncode == 3, done.stderr
     assert "2.00 GiB" in done.stderr
+    assert "30 qubits takes 8.00 GiB" in done.stderr
     assert "hint" in done.stderr
 
 
@@ -231,6 +233,60 @@ def test_a_full_disk_is_said_and_loses_nothing(cli: Cli, bell: Path) -> None:
         assert cli("run", bell).returncode == 0
     finally:
         subprocess.run(["umount", cli.home], check=True)
+
+
+def test_nohup_is_heeded(cli: Cli) -> None:
+    program = (
+        "import signal, sys, qvirt.cli.app as app\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "sys.argv = ['qvirt', '--version']\n"
+        "try: app.main()\n"
+        "except SystemExit: pass\n"
+        "assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler"
+    )
+    assert cli.python(program).returncode == 0
+
+
+def test_a_benchmark_is_shown_kept_and_plotted(cli: Cli, tmp_path: Path) -> None:
+    data, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    asked = ("--qubits", "3,4", "--circuits", "ghz,qv", "--engines", "auto,aer", "--repeats", 1)
+    done = cli("bench", *asked, "--output", data, "--plot", picture, "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    kept = json.loads(data.read_text())
+    assert kept["schema"] == "qvirt.bench/1"
+    assert [(row["family"], row["qubits"], row["engine"]) for row in kept["rows"]] == [
+        (family, qubits, engine)
+        for family in ("ghz", "qv")
+        for qubits in (3, 4)
+        for engine in ("auto", "aer")
+    ]
+    assert all(row["median"] > 0 and row["error"] is None for row in kept["rows"])
+    assert all({row["check"], row["candidate"]["engine"]} == {"aer", "qsim"} for row in kept["rows"][4:])
+    assert kept["hardware"]["cpu"]["model"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_plot_needs_is_missed_before_anything_is_measured(cli: Cli, tmp_path: Path) -> None:
+    program = (
+        "import sys, importlib.util, qvirt.cli.app as app\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name == 'matplotlib' else find(name)\n"
+        "sys.argv = ['qvirt', *sys.argv[1:]]\n"
+        "app.main()"
+    )
+    done = cli.python(program, "bench", "--qubits", "3", "--plot", tmp_path / "bench.png")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "qvirt[plot]" in done.stderr
+
+
+def test_drawing_goes_on_after_a_failure(cli: Cli, bell: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "a.qasm"
+    broken.write_text("OPENQASM 2.0;\nqreg q[2];\nh q[7];\n")
+    done = cli("draw", broken, bell)
+    assert (done.returncode, f"{broken}:3:" in done.stderr) == (1, True), done.stderr
+    assert f"{bell}:\n" in done.stdout
+    assert "┤ H ├" in done.stdout
 
 
 def test_draw_and_completion(cli: Cli, bell: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Cli, eventually
-from guest_images import lend
+from guest_images import equipped, lend
 from guests import Guest, circuit, make_vm, rehearsal, running, until
 
 from qvirt import Engine, QuantumVMConfig
@@ -285,6 +285,30 @@ def test_what_is_larger_than_the_files_of_a_container_is_saved_and_gone_on_with(
         assert again["result"]["counts"] == counts
     finally:
         assert cli("vm", "destroy", "--all").returncode == 0
+
+
+@pytest.mark.machines
+def test_what_a_machine_saved_goes_on_in_another_and_in_a_process(tmp_path: Path, guest: Guest) -> None:
+    runtime = equipped("qemu", tmp_path / "home")
+    source = _long(3000, 16)
+    spec = {"memory": 640 << 20}
+    with (
+        running(runtime, make_vm("qemu", owner=None, **spec)) as first,
+        running(runtime, make_vm("qemu", owner=None, **spec)) as second,
+    ):
+        first.post(Order("whole", source=source, options=OPTIONS))
+        whole = first.answer("whole").result
+        first.post(Order("cut", source=source, options=OPTIONS))
+        until(lambda: (first.status("cut", 0.1).progress.fraction or 0.0) > 0.0)
+        octets = _ok(first.http.post("/v1/jobs/cut/checkpoint"))
+        first.cancel("cut")
+        for other in (second, guest):
+            assert _resumed(other, octets, "from-first", source, OPTIONS) is None
+            result = other.answer("from-first").result
+            assert result is not None and whole is not None and result.counts == whole.counts
+    assert whole is not None and len(whole.counts) > 100, (
+        "each shot is another reading, so that equal counts say something"
+    )
 
 
 def test_a_snapshot_holds_what_runs(cli: Cli, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,7 @@ from guest_images import each_of, equipped
 from qvirt.paths import Paths
 from qvirt.runtimes.registry import runtime
 
-
-@pytest.fixture
-def cli(cli: Cli) -> Iterator[Cli]:
-    """Nothing of a VM is left when a test has destroyed them all."""
-    yield cli
-    done = cli("vm", "destroy", "--all", "--force")
-    assert done.returncode == 0, done.stderr
-    for folder in ("vms", "locks", "snapshots"):
-        assert not list((cli.home / folder).glob("*"))
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def vms(cli: Cli) -> dict[str, dict]:
@@ -36,6 +27,11 @@ def pid_of(cli: Cli, name: str) -> int:
     return int(cli.json("vm", "inspect", name)["pid"])
 
 
+def stages(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Without the time that each took."""
+    return [line.partition(":")[0].strip() for line in done.stderr.splitlines()]
+
+
 def counts(cli: Cli, bell: Path, *more: object) -> dict[str, int]:
     return cli.json("run", bell, "--seed", 3, *more)["runs"][0]["result"]["counts"]
 
@@ -43,17 +39,14 @@ def counts(cli: Cli, bell: Path, *more: object) -> dict[str, int]:
 def test_a_life(cli: Cli, bell: Path) -> None:
     made = cli("vm", "create", "lab", "--qubits", 18, "--cpus", 1)
     assert (made.returncode, made.stdout) == (0, "lab\n"), made.stderr
-    assert [line.split(":")[0].strip() for line in made.stderr.splitlines()] == [
-        "making the machine",
-        "starting it",
-        "waiting for its guest",
-    ]
+    assert stages(made) == ["making the machine", "starting it", "waiting for its guest"]
     assert counts(cli, bell, "--vm", "lab") == counts(cli, bell)
     (vm,) = cli.json("vm", "ls")["vms"]
     assert (vm["state"], vm["spec"]["qubits"], vm["owner"]) == ("running", 18, None)
 
     first = pid_of(cli, "lab")
-    assert cli("vm", "restart", "lab").returncode == 0
+    restarted = cli("vm", "restart", "lab")
+    assert stages(restarted) == ["stopping it", "starting it", "waiting for its guest", "restarted lab"]
     assert pid_of(cli, "lab") != first
     assert cli("vm", "rename", "lab", "labor").returncode == 0
     assert cli("vm", "stop", "labor").returncode == 0
@@ -248,6 +241,43 @@ def test_snapshots_clones_and_files_make_vms_again(cli: Cli, bell: Path, tmp_pat
     assert (wrong.returncode, "qvirt vm export" in wrong.stderr) == (2, True)
     assert cli("vm", "snapshot", "rm", "lab", "before").returncode == 0
     assert "no snapshots" in cli("vm", "snapshot", "list", "lab").stdout
+
+
+def test_one_in_which_simulations_are_slow_is_made_with_a_warning(cli: Cli, tmp_path: Path) -> None:
+    cli.environment["QVIRT_FAKE"] = "slow"
+    file = tmp_path / "lab.json"
+    made = [cli("vm", "create", "lab", "--runtime", "fake")]
+    assert cli("vm", "snapshot", "create", "lab", "now").returncode == 0
+    assert cli("vm", "export", "lab", file).returncode == 0
+    made += [
+        cli("vm", "clone", "lab", "twin"),
+        cli("vm", "import", file, "labor"),
+        cli("vm", "snapshot", "restore", "lab", "now", "--into", "copy"),
+        cli("vm", "snapshot", "restore", "lab", "now"),
+    ]
+    for done in made:
+        assert "a fake VM take about 40 times as long here" in done.stderr
+        assert "making the machine" in stages(done)
+    elsewhere = cli("vm", "clone", "lab", "fast", "--runtime", "process")
+    assert (elsewhere.returncode, "warning" in elsewhere.stderr) == (0, False)
+
+
+def test_quiet_leaves_the_result(cli: Cli, tmp_path: Path) -> None:
+    cli.environment["QVIRT_FAKE"] = "slow"
+    file = tmp_path / "lab.json"
+    assert cli("vm", "create", "lab", "--runtime", "fake", "-q").stderr == ""
+    assert cli("vm", "export", "lab", file).returncode == 0
+    for command, name in (
+        (("snapshot", "create", "lab", "now"), ""),
+        (("clone", "lab", "twin"), "twin\n"),
+        (("import", file, "labor"), "labor\n"),
+        (("snapshot", "restore", "lab", "now", "--into", "copy"), "copy\n"),
+        (("snapshot", "restore", "lab", "now"), ""),
+        (("restart", "lab"), ""),
+        (("start", "lab"), ""),
+    ):
+        done = cli("vm", *command, "--quiet")
+        assert (done.returncode, done.stdout, done.stderr) == (0, name, ""), command
 
 
 def test_prune_removes_what_nobody_owns(cli: Cli) -> None:

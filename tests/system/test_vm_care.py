@@ -5,30 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Cli, eventually
+from command_line import Cli, eventually, waiting
 from guest_images import equipped
 from guests import make_vm
 
 from qvirt.runtimes.docker.engine import Engine
 
-
-@pytest.fixture
-def cli(cli: Cli) -> Iterator[Cli]:
-    """Nothing is left when a test has destroyed all."""
-    yield cli
-    done = cli("vm", "destroy", "--all", "--force")
-    assert done.returncode == 0, done.stderr
-    for folder in ("vms", "locks"):
-        assert not list((cli.home / folder).glob("*"))
-
-
-def waiting(cli: Cli) -> list[str]:
-    return [vm["id"] for vm in cli.json("vm", "list", "--all")["vms"] if vm["pool"] and not vm["owner"]]
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def keep(cli: Cli, *options: object) -> str:

@@ -5,37 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Cli, eventually
+from command_line import Cli, eventually, waiting
 from guest_images import copy, equipped, usable
 
 from qvirt.model.vm import ImageForm
 from qvirt.paths import Paths
 from qvirt.runtimes.registry import runtime
 
-
-@pytest.fixture
-def cli(cli: Cli) -> Iterator[Cli]:
-    """Nothing is left when a test has destroyed all."""
-    yield cli
-    done = cli("vm", "destroy", "--all", "--force")
-    assert done.returncode == 0, done.stderr
-    for folder in ("vms", "locks"):
-        assert not list((cli.home / folder).glob("*"))
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(params=["process", "docker"])
 def name(request: pytest.FixtureRequest, cli: Cli) -> str:
     """Of a runtime that keeps VMs warm."""
     return equipped(request.param, cli.home).name
-
-
-def waiting(cli: Cli) -> list[str]:
-    """Ids of those that nobody has yet."""
-    return [vm["id"] for vm in cli.json("vm", "list", "--all")["vms"] if vm["pool"] and not vm["owner"]]
 
 
 def keep(cli: Cli, count: int, *more: object) -> list[str]:

@@ -35,12 +35,13 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 
 def test_amounts_are_shown_with_three_figures() -> None:
-    assert [show_bytes(n) for n in (17, 1536, 16 << 30, 700 << 20, 16 << 100)] == [
+    assert [show_bytes(n) for n in (17, 1536, 16 << 30, 700 << 20, 16 << 100, 8 << 5000)] == [
         "17 B",
         "1.50 KiB",
         "16.0 GiB",
         "700 MiB",
         "2^104 B",
+        "2^5003 B",
     ]
     assert [show_seconds(s) for s in (2e-5, 0.0123, 3.44, 320, 7200, 1e10)] == [
         "20 µs",

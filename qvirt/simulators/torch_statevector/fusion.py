@@ -56,7 +56,10 @@ Step = Dense | Phase | Operation
 def fuse(operations: Sequence[Operation], num_qubits: int, widest: int | None = None) -> list[Step]:
     """The same unitary in few steps, with matrices on ``widest`` qubits at most where gates have no more."""
     widest = widest or (num_qubits if num_qubits <= _SMALL else WIDEST)
-    return list(_Fusion(paired(operations, num_qubits), num_qubits, widest).steps())
+    gates = paired(operations, num_qubits)
+    if gates and num_qubits <= widest and all(gate.matrix is not None for gate in gates):
+        return [_product(gates, range(num_qubits))]
+    return list(_Fusion(gates, num_qubits, widest).steps())
 
 
 @dataclass(slots=True)
@@ -206,13 +209,16 @@ class _Fusion:
         return list(islice(dict.fromkeys(fitting), _MOST_TRIED))
 
     def _matrix(self, block: _Block) -> Dense:
-        qubits = tuple(_bits(block.mask))
-        place = {qubit: number for number, qubit in enumerate(qubits)}
-        product = np.eye(1 << len(qubits), dtype=np.complex128)
-        for number in block.gates:
-            gate = self._gates[number]
-            product = _applied(gate.full_matrix(), [place[qubit] for qubit in gate.qubits], product)
-        return Dense(qubits, product)
+        return _product([self._gates[number] for number in block.gates], _bits(block.mask))
+
+
+def _product(gates: Iterable[Gate], qubits: Sequence[int]) -> Dense:
+    """All of them on ``qubits``, the first first."""
+    place = {qubit: number for number, qubit in enumerate(qubits)}
+    product = np.eye(1 << len(qubits), dtype=np.complex128)
+    for gate in gates:
+        product = _applied(gate.full_matrix(), [place[qubit] for qubit in gate.qubits], product)
+    return Dense(tuple(qubits), product)
 
 
 def quadratic(factors: Iterable[tuple[Sequence[int], Matrix | None]], num_qubits: int) -> Phase:

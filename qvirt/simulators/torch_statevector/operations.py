@@ -121,10 +121,11 @@ def _standard(name: str) -> Operation:
 def from_matrix(matrix: Any, qubits: Sequence[int]) -> Operation:
     """As the kind that it is; what is nearly, but not exactly, diagonal is dense."""
     matrix = np.asarray(matrix, np.complex128)
-    if np.count_nonzero(matrix) <= len(matrix):
+    filled, diagonal = np.count_nonzero(matrix), matrix.diagonal()
+    if filled == np.count_nonzero(diagonal):
+        return Diagonal(tuple(qubits), diagonal.copy())
+    if filled == len(matrix):
         columns = np.argmax(matrix != 0, axis=0)
-        if np.array_equal(columns, np.arange(len(matrix))):
-            return Diagonal(tuple(qubits), np.diagonal(matrix).copy())
         if np.array_equal(matrix[columns, np.arange(len(matrix))], np.ones(len(matrix))):
             return Permutation(tuple(qubits), tuple(columns.tolist()))
     return Dense(tuple(qubits), matrix)

@@ -43,7 +43,8 @@ def test_all_of_it_is_taken_after_its_head_was_looked_at(size: int) -> None:
     asyncio.run(asyncio.wait_for(use(), 30))
 
 
-def test_no_more_than_a_piece_is_taken_in_before_it_is_wanted() -> None:
+def test_few_pieces_are_taken_in_before_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AHEAD", 1)
     taken = 0
 
     async def counted() -> AsyncIterator[bytes]:

@@ -45,7 +45,7 @@ async def _asked(end: socket.socket) -> object:
 
 
 async def _all(worker: WorkerProcess) -> list[bytes]:
-    return [octets async for octets in worker.save()]
+    return [bytes(octets) async for octets in worker.save()]
 
 
 def test_pieces_come_as_they_are_sent_and_savers_one_after_another() -> None:
@@ -53,7 +53,7 @@ def test_pieces_come_as_they_are_sent_and_savers_one_after_another() -> None:
         savers = [asyncio.ensure_future(_all(worker)) for _ in range(2)]
         for name in (b"first", b"second"):
             assert isinstance(await _asked(end), Save)
-            await _say(end, Piece(name), Progressed(0.5), Piece(b"."), Kept())
+            await _say(end, Piece(memoryview(name)), Progressed(0.5), Piece(memoryview(b".")), Kept())
         assert [await saver for saver in savers] == [[b"first", b"."], [b"second", b"."]]
 
     _with_worker(test)
@@ -62,7 +62,9 @@ def test_pieces_come_as_they_are_sent_and_savers_one_after_another() -> None:
 def test_what_is_broken_off_comes_to_its_end_unheard() -> None:
     async def test(worker: WorkerProcess, end: socket.socket) -> None:
         saving = worker.save()
-        await asyncio.gather(_say(end, *(Piece(bytes([n])) for n in range(20))), saving.__anext__())
+        await asyncio.gather(
+            _say(end, *(Piece(memoryview(bytes([n]))) for n in range(20))), saving.__anext__()
+        )
         await saving.aclose()
         await _say(end, Kept())
         assert isinstance(await _asked(end), Save)
@@ -80,8 +82,8 @@ def test_who_takes_nothing_does_not_hold_up_the_run(monkeypatch: pytest.MonkeyPa
 
     async def test(worker: WorkerProcess, end: socket.socket) -> None:
         saving = worker.save()
-        await asyncio.gather(_say(end, Piece(b"first")), saving.__anext__())
-        await _say(end, *(Piece(b"x") for _ in range(20)), Kept(), Progressed(1.0))
+        await asyncio.gather(_say(end, Piece(memoryview(b"first"))), saving.__anext__())
+        await _say(end, *(Piece(memoryview(b"x")) for _ in range(20)), Kept(), Progressed(1.0))
         assert isinstance(await worker.reply(), Progressed), "the run is heard of although nobody reads"
         with pytest.raises(Conflict, match="not taken in time"):
             await saving.__anext__()

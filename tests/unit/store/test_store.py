@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from qvirt.model.run import RunOptions
 from qvirt.model.vm import VM, Handle, VMSpec, VMState, WarmPool
 from qvirt.model.wire import to_json
 from qvirt.paths import Paths
-from qvirt.store import Lease, Store, statements, write_atomically
+from qvirt.store import Lease, Store, files, statements, write_atomically
 
 SOURCE = CircuitSource("a.qasm", b"OPENQASM 2.0;")
 
@@ -138,6 +139,18 @@ def test_two_claims_at_once_give_one_lease(store: Store) -> None:
         assert len(leases) == 1
 
 
+def test_one_that_is_new_is_opened_by_two_at_once(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    other = sqlite3.connect(paths.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(lambda: Store(paths).close())
+        wait([opened], timeout=0.5)
+        other.execute("ROLLBACK")
+        opened.result()
+    assert Store(paths).vms() == []
+
+
 def test_a_writer_killed_in_the_middle_leaves_no_lock(store: Store) -> None:
     code = (
         "import os, sqlite3, sys\n"
@@ -149,6 +162,14 @@ def test_a_writer_killed_in_the_middle_leaves_no_lock(store: Store) -> None:
     store.add_job(job(), SOURCE.data, "me")
     assert subprocess.run([sys.executable, "-c", code, str(store.paths.database)]).returncode == -9
     assert store.claim("abc123", "vm", "me", 1.0).job == "abc123"
+
+
+def test_what_cannot_be_committed_is_in_nobody_s_way(store: Store) -> None:
+    with pytest.raises(sqlite3.IntegrityError), store._transaction() as db:
+        db.execute("PRAGMA defer_foreign_keys = ON")
+        db.execute(statements.ADD_EVENT, ("nobody", 1.0, None, "queued", None))
+    store.add_job(job(), SOURCE.data, "me")
+    assert Store(store.paths).job("abc") == job()
 
 
 def test_vms_are_kept_and_names_are_unique(store: Store) -> None:
@@ -215,6 +236,14 @@ def test_a_database_of_a_newer_qvirt_is_left_alone(store: Store) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StateError, match="newer qvirt"):
         Store(store.paths)
+
+
+def test_what_is_much_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SYNC_AFTER", 100)
+    chunks = [bytes([n]) * 70 for n in range(50)]
+    assert write_atomically(tmp_path / "file", chunks) == 3500
+    assert (tmp_path / "file").read_bytes() == b"".join(chunks)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
