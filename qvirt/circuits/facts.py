@@ -19,6 +19,11 @@ _DIAGONAL = frozenset(
     {"id", "z", "s", "sdg", "t", "tdg", "p", "u1", "rz", "cz", "cs", "csdg", "cp", "cu1", "crz", "rzz", "ccz"}
     | {"mcphase"}
 )
+_PERMUTATIONS = frozenset(
+    {"x", "y", "cx", "cy", "swap", "iswap", "dcx", "ccx", "cswap", "rccx", "rcccx", "mcx"}
+)
+"""Of basis states, up to phases."""
+
 _LOOPS = ("for_loop", "while_loop")
 _CONDITIONAL = ("if_else", "while_loop", "switch_case")
 
@@ -39,6 +44,7 @@ def of_any_state(facts: CircuitFacts) -> CircuitFacts:
         clifford_gates=0,
         components=(tuple(range(facts.num_qubits)),),
         bond_bits=facts.num_qubits / 2,
+        support_bits=facts.num_qubits,
         terminal_measurements=facts.terminal_measurements and not facts.resets,
         collapses=facts.collapses + facts.resets,
     )
@@ -48,7 +54,7 @@ class _Walk:
     def __init__(self, circuit: QuantumCircuit) -> None:
         self._operations: Counter[str] = Counter()
         self._by_width = [0, 0, 0, 0]
-        self._diagonal = self._clifford = 0
+        self._diagonal = self._clifford = self._support_bits = 0
         self._level = [0] * circuit.num_qubits
         self._clbit_level = [0] * circuit.num_clbits
         self._touched = bytearray(circuit.num_qubits)
@@ -92,8 +98,11 @@ class _Walk:
         self._by_width[min(width, 3)] += 1
         if name in _DIAGONAL:
             self._diagonal += 1
-        elif width > 1:
-            self._windows.gate(on)
+        else:
+            if width > 1:
+                self._windows.gate(on)
+            if name not in _PERMUTATIONS:
+                self._support_bits += width
         if is_clifford(step):
             self._clifford += 1
         self._fusion.gate(on)
@@ -157,9 +166,11 @@ class _Walk:
             self.circuit(block, on, clbits)
         self._bodies -= 1
         self._fusion.end(on)
-        if step.name in _LOOPS and len(on) > 1:
+        if step.name in _LOOPS:
             # However often it runs, all of it is one operator on its qubits.
-            self._bond.gate(step.name, on)
+            self._support_bits += len(on)
+            if len(on) > 1:
+                self._bond.gate(step.name, on)
 
     def facts(self, circuit: QuantumCircuit, file_format: Format, measured_all_added: bool) -> CircuitFacts:
         operations = self._operations
@@ -188,6 +199,7 @@ class _Walk:
             windows=self._windows.count,
             bond_bits=float(bond_bits),
             bond_cost=bond_cost,
+            support_bits=min(self._support_bits, circuit.num_qubits),
             terminal_measurements=terminal,
             measured_all_added=measured_all_added,
             # What a variable keeps may be read by any condition.

@@ -36,7 +36,8 @@ class CircuitFacts:
     diagonal outgrow what a cache holds. ``bond_bits`` bounds from above log2 of the bond dimension
     that a matrix product state in qubit order needs at its worst cut; ``bond_cost`` is the sum over
     the gates on two and more qubits of 8 to the power of the bound at each cut they cross (the work
-    of one contraction and SVD).
+    of one contraction and SVD). ``support_bits`` bounds from above log2 of how many basis states have
+    an amplitude at any time.
     """
 
     format: Format
@@ -59,6 +60,7 @@ class CircuitFacts:
     windows: int
     bond_bits: float
     bond_cost: float
+    support_bits: int
     terminal_measurements: bool
     measured_all_added: bool
     collapses: int = 0

@@ -23,6 +23,9 @@ CANDIDATE = Candidate("ddsim", Method.DECISION_DIAGRAM, Precision.DOUBLE)
 MOST_QUBITS = 4096
 """The package walks a diagram by recursion, a level a qubit: the stack holds some ten thousand."""
 
+CERTAIN_SUPPORT_BITS = 6
+"""Up to which a diagram of many more qubits surely stays small."""
+
 MOST_STATE_QUBITS = 30
 _BASE_MEMORY = 32 << 20
 
@@ -56,7 +59,7 @@ class DecisionDiagramSimulator:
         return {
             "run": 1,
             "gate": facts.size,
-            "level": facts.size * facts.num_qubits,
+            "level": facts.size * facts.num_qubits * 2 ** min(facts.support_bits, CERTAIN_SUPPORT_BITS),
             "bit": options.shots * facts.num_qubits,
             "amplitude": 2.0**facts.num_qubits if options.state else 0,
         }
@@ -74,13 +77,17 @@ class DecisionDiagramSimulator:
     ) -> Estimate:
         features = self.features(candidate, facts, options)
         state = 48 << facts.num_qubits if options.state else 0
+        sparse = facts.support_bits <= min(CERTAIN_SUPPORT_BITS, facts.num_qubits // 3)
+        certain = sparse and facts.terminal_measurements and not facts.control_flow
         return Estimate(
             candidate,
             memory=_BASE_MEMORY + state + reading_memory(facts, options),
             seconds=predicted(features, constants),
             error=2.0,
-            certain=False,
-            reason="a decision diagram may be small: nobody can tell before it is tried",
+            certain=certain,
+            reason=f"at most {2**facts.support_bits} basis states have an amplitude at any time"
+            if certain
+            else "a decision diagram may be small: nobody can tell before it is tried",
         )
 
     def prepare(

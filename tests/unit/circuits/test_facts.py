@@ -17,6 +17,7 @@ from qiskit.quantum_info import Operator, Pauli, Statevector, random_clifford, r
 
 from qvirt.circuits import ParseLimits, analyse
 from qvirt.circuits.bond import BondBound, schmidt_bits
+from qvirt.circuits.facts import of_any_state
 from qvirt.circuits.flatten import flatten
 from qvirt.circuits.fusion import LARGEST_BLOCK, WINDOW, Fusion
 from qvirt.circuits.standard_gates import standard_gates as all_gates
@@ -205,6 +206,36 @@ def test_windows_are_as_wide_as_the_cache_and_leave_diagonal_gates_out() -> None
     assert windows("cz", *chain) == 1
     apart = [(qubit, qubit + WINDOW) for qubit in range(WINDOW)]
     assert windows("swap", *apart * 3) == 6
+
+
+def test_the_support_is_bounded_by_the_gates_that_widen_it() -> None:
+    circuit = QuantumCircuit(9, 9)
+    circuit.x(0)
+    circuit.cx(0, 1)
+    circuit.ccx(0, 1, 2)
+    circuit.cp(0.3, 1, 2)
+    circuit.swap(2, 3)
+    assert facts(circuit).support_bits == 0
+    circuit.h(4)
+    circuit.ry(0.2, 4)
+    assert facts(circuit).support_bits == 2
+    circuit.ch(4, 5)
+    assert facts(circuit).support_bits == 4
+    with circuit.while_loop((circuit.clbits[0], 0)):
+        circuit.h(6)
+        circuit.cx(6, 7)
+    assert facts(circuit).support_bits == 7
+    circuit.h(range(9))
+    assert facts(circuit).support_bits == 9
+    assert of_any_state(facts(circuit)).support_bits == 9
+
+
+def test_no_standard_gate_widens_the_support_by_more_than_is_said() -> None:
+    for name, gate in all_gates().items():
+        circuit = QuantumCircuit(gate.num_qubits)
+        circuit.append(gate.make(*(0.3 + i for i in range(gate.num_params))), range(gate.num_qubits))
+        widest = np.count_nonzero(abs(Operator(circuit).data) > 1e-9, axis=0).max()
+        assert widest <= 2 ** facts(circuit).support_bits, name
 
 
 def test_fusion_joins_up_to_four_qubits() -> None:

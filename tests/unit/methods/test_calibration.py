@@ -31,7 +31,8 @@ def worst(constants: dict[str, float], samples: list[Sample]) -> float:
 def test_a_faster_machine_is_the_same_one_but_faster() -> None:
     samples = on_a_machine({name: number / 7 for name, number in SHIPPED.items()})
     constants, error = fit(samples, SHIPPED)
-    assert constants == pytest.approx({name: number / 7 for name, number in SHIPPED.items()}, rel=1e-3)
+    for name in SHIPPED.keys() - {"term"}:
+        assert constants[name] == pytest.approx(SHIPPED[name] / 7, rel=1e-3)
     assert error == pytest.approx(1.0, abs=1e-3)
 
 
@@ -42,9 +43,10 @@ def test_a_machine_with_many_cores_has_other_proportions() -> None:
     assert worst(constants, samples) < math.log(1.5)
 
 
-def test_what_no_sample_depends_on_changes_as_the_machine_does() -> None:
+def test_what_no_sample_depends_on_stays_as_it_was() -> None:
     constants, _ = fit(on_a_machine({name: 3 * number for name, number in SHIPPED.items()}), SHIPPED)
-    assert constants["term"] == pytest.approx(3 * SHIPPED["term"], rel=1e-3)
+    assert constants["term"] == SHIPPED["term"]
+    assert constants["gate"] == pytest.approx(3 * SHIPPED["gate"], rel=0.05)
 
 
 def test_a_few_disturbed_samples_decide_nothing() -> None:
