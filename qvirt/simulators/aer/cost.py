@@ -79,7 +79,7 @@ CONSTANTS: dict[Method, Constants] = {
         "shot": 2e-7,
         "term": 3e-9,
         **_SHOTS,
-        "work": 5e-9,
+        "work": 1.5e-9,
     },
     Method.MPS: {"run": 1e-3, "gate": 2e-5, "bond": 1e-8, "row": 2e-7, "read": 5e-9, "shot": 1e-6, **_SHOTS},
     Method.STABILIZER: {"run": 5e-4, "gate": 1e-5, "row": 1e-9, "shot": 1e-6, "read": 2e-8, **_SHOTS},
@@ -170,7 +170,8 @@ def features(
             amplitudes = 4.0**qubits
             pairs = (facts.two_qubit_gates + 6 * facts.larger_gates) * amplitudes
             found |= {"pair": pairs, "apply": facts.one_qubit_gates * amplitudes} if once else {}
-            found |= {"work": passes * pairs} if not once else {"noise": float(is_noisy(options))}
+            many = {"work": passes * facts.size * amplitudes}
+            found |= {"noise": float(is_noisy(options))} if once else many
             found |= {"amplitude": amplitudes, "term": terms * amplitudes * passes}
         case Method.MPS:
             found |= _mps_features(facts, options.shots, qubits)
