@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from qvirt.images import manifest
 from qvirt.images.catalogue import Image
 from qvirt.images.manifest import Manifest
@@ -11,7 +14,12 @@ from qvirt.paths import Paths
 
 
 def put(
-    paths: Paths, image_id: str, *forms: ImageForm, created: float = 1.0, content: bytes = b"some"
+    paths: Paths,
+    image_id: str,
+    *forms: ImageForm,
+    created: float = 1.0,
+    content: bytes = b"some",
+    extras: Mapping[str, str] | None = None,
 ) -> Image:
     """An image whose files hold ``content`` and their name."""
     work = paths.building / "test"
@@ -22,4 +30,4 @@ def put(
     files = {name: manifest.stored(work / name) for name in names}
     sizes = {form.value: 10 for form in forms}
     made = Manifest(image_id, "0.1.0", created, "3.11", "amd64", "Debian", tuple(forms), sizes, files)
-    return publish(paths, made, work)
+    return publish(paths, replace(made, extras=dict(extras or {})), work)

@@ -8,6 +8,7 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output
+from qvirt.cli.failures import Failures
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: every run is one, and its result stays.")
 
@@ -97,10 +98,13 @@ def cancel(jobs: JobsArgument) -> None:
     """Stop jobs, wherever they run; returns once they have ended."""
     from qvirt.cli.session import opened_host
 
+    failures = Failures()
     with opened_host() as host:
         for name in jobs:
-            ended = host.cancel(host.job(name))
-            output.note(f"{ended.id} {ended.state.value}")
+            with failures.noted():
+                ended = host.cancel(host.job(name))
+                output.note(f"{ended.id} {ended.state.value}")
+    failures.end()
 
 
 @app.command()
@@ -117,11 +121,12 @@ def rm(
 
     if bool(jobs) == every:
         raise UsageError("name jobs, or give --all", hint="see `qvirt job list`")
+    failures, removed = Failures(), 0
     with opened_host() as host:
-        if every:
-            found = [job for job in host.jobs(1_000_000) if job.state.ended]
-        else:
-            found = [host.job(name) for name in jobs or ()]
-        for job in found:
-            host.remove(job)
-    output.note(f"removed {len(found)} job{'s' if len(found) != 1 else ''}")
+        names = [job.id for job in host.jobs(1_000_000) if job.state.ended] if every else jobs or []
+        for name in names:
+            with failures.noted():
+                host.remove(host.job(name))
+                removed += 1
+    output.note(f"removed {removed} job{'s' if removed != 1 else ''}")
+    failures.end()

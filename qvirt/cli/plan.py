@@ -5,11 +5,10 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-import typer
-
 from qvirt.cli import options as option
 from qvirt.cli import output, run_options
-from qvirt.errors import QvirtError, from_info
+from qvirt.cli.failures import Failures
+from qvirt.errors import from_info
 
 if TYPE_CHECKING:
     from qvirt.host.host import Host
@@ -75,29 +74,24 @@ def show_plans(
     format: option.OutputFormat,
     quiet: bool,
 ) -> None:
-    """Print a plan for each circuit; the exit status is the first failure's."""
+    """Print a plan for each circuit."""
     from qvirt.cli.progress import ProgressBar
     from qvirt.cli.render import plans_text
     from qvirt.model.order import Order, OrderKind
 
     plans: list[tuple[str, Plan]] = []
-    failures: list[QvirtError] = []
+    failures = Failures()
     for source in batch:
         order = Order(token_hex(5), OrderKind.PLAN, source, asked, sweep=sweep)
-        try:
-            with ProgressBar(source.name, quiet) as bar:
-                found = host.ask(order, vm, bar).plan
-        except QvirtError as error:
-            output.error(error)
-            failures.append(error)
-            continue
+        found = None
+        with failures.noted(), ProgressBar(source.name, quiet) as bar:
+            found = host.ask(order, vm, bar).plan
         if found is not None:
             plans.append((source.name, found))
             if found.refusal is not None:
-                failures.append(from_info(found.refusal))
+                failures.add(from_info(found.refusal))
     if format is option.OutputFormat.JSON:
         output.document("qvirt.plan/1", plans=[{"file": name, "plan": found} for name, found in plans])
     elif plans:
         output.result(plans_text(plans, format))
-    if failures:
-        raise typer.Exit(failures[0].exit_status)
+    failures.end()

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from qvirt.cli import options as option
 from qvirt.cli import run_options
-from qvirt.errors import QvirtError, Unavailable, UsageError, from_info
+from qvirt.cli.failures import Failures
+from qvirt.errors import Unavailable, UsageError, from_info
 from qvirt.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -185,11 +184,11 @@ def _run_batch(
     view: View,
     saving: Saving | None,
 ) -> None:
-    """Every circuit is run, whatever becomes of the others; the exit status is the first failure's."""
+    """Every circuit is run, whatever becomes of the others."""
     from qvirt.cli.progress import ProgressBar
     from qvirt.cli.render import RunPrinter
 
-    failures: list[QvirtError] = []
+    failures = Failures()
     with RunPrinter(view.format, view.top, view.quiet) as printer:
         for job, source in jobs:
             with ProgressBar(source.name, view.quiet) as bar:
@@ -197,9 +196,9 @@ def _run_batch(
             if view.state is not None and finished.result is not None:
                 _copy_state(host, finished, view.state)
             printer.show(finished)
-            failures += [from_info(finished.error)] if finished.error else []
-    if failures:
-        raise typer.Exit(failures[0].exit_status)
+            if finished.error is not None:
+                failures.add(from_info(finished.error))
+    failures.end()
 
 
 def _copy_state(host: Host, finished: Finished, target: Path) -> None:

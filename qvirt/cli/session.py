@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qvirt import settings
 from qvirt.cli import output
+from qvirt.cli.options import OutputFormat
 from qvirt.cli.stages import stages
 from qvirt.errors import Conflict, DoesNotFit, UsageError
 from qvirt.host.host import Host
@@ -118,6 +119,14 @@ def made_vm(host: Host, make: Callable[[Teller], VM], quiet: bool) -> VM:
         vm = make(tell)
     warn_of_slowness(host, vm, output.notes(quiet))
     return vm
+
+
+def print_vm(vm: VM, format: OutputFormat) -> None:
+    """One that was made: its name is enough for people."""
+    if format is OutputFormat.JSON:
+        output.document("qvirt.vm/1", vm=vm)
+    else:
+        output.result(vm.spec.name)
 
 
 def warn_of_slowness(host: Host, vm: VM, tell: Callable[[str], None]) -> None:

@@ -83,7 +83,7 @@ def restore(
     quiet: option.QuietOption = False,
 ) -> None:
     """Bring a VM back to a snapshot; with --into make a new one of it, on any runtime."""
-    from qvirt.cli.session import made_vm, opened_host
+    from qvirt.cli.session import made_vm, opened_host, print_vm
 
     if runtime and not into:
         raise UsageError("a VM stays on its runtime", hint="--into NEW makes a new VM on another")
@@ -95,7 +95,7 @@ def restore(
         if into is None:
             made_vm(host, lambda tell: host.snapshots.restore(found, name, patience, tell), quiet)
         else:
-            _make(snapshot, into, runtime, timeout, quiet)
+            print_vm(_make(snapshot, into, runtime, timeout, quiet), option.OutputFormat.TABLE)
         jobs = host.snapshots.put_back(snapshot)
     note(f"restored {name} {'into ' + into if into else 'of ' + vm}")
     for job in jobs:
@@ -116,18 +116,20 @@ def clone(
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
     timeout: vm_options.TimeoutOption = "120s",
+    format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
     """Make another VM like one that there is, on the same runtime or another; with the states that it
     keeps, where it runs."""
-    from qvirt.cli.session import opened_host
+    from qvirt.cli.session import opened_host, print_vm
 
     with opened_host() as host:
         found = host.vms.find(vm)
-    _make(_present(found), name, runtime, timeout, quiet)
+    made = _make(_present(found), name, runtime, timeout, quiet)
+    print_vm(made, format)
     with opened_host() as host:
         if found.state is VMState.RUNNING:
-            host.states.copy(found, host.vms.find(name), output.notes(quiet))
+            host.states.copy(found, made, output.notes(quiet))
 
 
 def export(
@@ -161,12 +163,14 @@ def import_vm(
     name: NewNameArgument,
     runtime: option.RuntimeOption = None,
     timeout: vm_options.TimeoutOption = "120s",
+    format: option.FormatOption = option.OutputFormat.TABLE,
     quiet: option.QuietOption = False,
 ) -> None:
     """Make a VM from an exported file, on any runtime."""
+    from qvirt.cli.session import print_vm
     from qvirt.host.snapshots import load
 
-    _make(load(file), name, runtime, timeout, quiet)
+    print_vm(_make(load(file), name, runtime, timeout, quiet), format)
 
 
 def _present(vm: VM) -> Snapshot:
@@ -176,15 +180,14 @@ def _present(vm: VM) -> Snapshot:
     return Snapshot("now", vm.id, vm.spec, time.time(), __version__)
 
 
-def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str, quiet: bool) -> None:
+def _make(snapshot: Snapshot, name: str, runtime: str | None, timeout: str, quiet: bool) -> VM:
     from qvirt.cli.session import made_vm, opened_host
 
     patience = parse_seconds(timeout)
     with opened_host() as host:
-        made = made_vm(
+        return made_vm(
             host, lambda tell: host.snapshots.made_from(snapshot, name, runtime, patience, tell), quiet
         )
-    output.result(made.spec.name)
 
 
 def add_to(vm_app: typer.Typer) -> None:

@@ -9,8 +9,9 @@ import typer
 
 from qvirt.cli import options as option
 from qvirt.cli import output, snapshot, vm_inside, vm_look, vm_options, vm_warm
+from qvirt.cli.failures import Failures
 from qvirt.cli.stages import stages
-from qvirt.errors import QvirtError, UsageError
+from qvirt.errors import UsageError
 from qvirt.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def create(
     A number of qubits without memory gives the memory that their state needs. What cannot fit is refused
     before anything is made, and what was half made is removed.
     """
-    from qvirt.cli.session import made_vm, opened_host
+    from qvirt.cli.session import made_vm, opened_host, print_vm
     from qvirt.host.specs import Wanted
 
     wanted = Wanted(
@@ -86,10 +87,7 @@ def create(
         vm = made_vm(
             host, lambda tell: host.make_vm(wanted, template, patience if wait else None, tell), quiet
         )
-    if format is option.OutputFormat.JSON:
-        output.document("qvirt.vm/1", vm=vm)
-    else:
-        output.result(vm.spec.name)
+    print_vm(vm, format)
 
 
 def destroy(
@@ -236,20 +234,14 @@ def _change(names: list[str], verb: Callable[[Host, VM, Teller], object], done: 
 
 
 def _each(host: Host, names: list[str], verb: Callable[[VM], object], done: str, quiet: bool) -> None:
-    """All of them, whatever becomes of the others; the exit status is the first failure's."""
-    failures: list[QvirtError] = []
+    failures = Failures()
     for name in dict.fromkeys(names):
-        try:
+        with failures.noted():
             vm = host.vms.find(name)
             verb(vm)
-        except QvirtError as error:
-            output.error(error)
-            failures.append(error)
-            continue
-        if not quiet:
-            output.note(f"{done} {vm.spec.name}")
-    if failures:
-        raise typer.Exit(failures[0].exit_status)
+            if not quiet:
+                output.note(f"{done} {vm.spec.name}")
+    failures.end()
 
 
 def _environment(pairs: list[str]) -> dict[str, str]:

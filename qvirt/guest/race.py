@@ -144,7 +144,7 @@ class Race:
                 await worker.ask(Attempt(work, tuple(each.candidate for each in estimates)))
                 began = time.monotonic()
                 with self._another_ready_after(stage.budget):
-                    await self._follow(worker, estimates, stage.budget)
+                    await self._follow(worker, estimates, self._patience(stage))
         except asyncio.TimeoutError:
             error = GaveUp(f"stopped at its budget of {show_seconds(stage.budget or 0)}")
             self._end(estimates, began, error.info())
@@ -163,13 +163,12 @@ class Race:
             timer.cancel()
 
     async def _follow(
-        self, worker: WorkerProcess, estimates: tuple[Estimate, ...], budget: float | None
+        self, worker: WorkerProcess, estimates: tuple[Estimate, ...], patience: float | None
     ) -> None:
         """An attempt to its end. Raises TimeoutError where only a kill can end it in time."""
         began = time.monotonic()
         self._track.simulate(estimates[0], began)
-        self._alone = worker if budget is None and len(estimates) == 1 else None
-        patience = None if budget is None else budget + self._grace(budget)
+        self._alone = worker if patience is None and len(estimates) == 1 else None
         try:
             reply = await asyncio.wait_for(worker.final(self._track.advance, self._fetched), patience)
             done = expect(Done, reply)
@@ -184,8 +183,12 @@ class Race:
             else:
                 self._lost.append(AttemptRecord(each.candidate, done.seconds, "lost_race"))
 
-    def _grace(self, budget: float) -> float:
-        return SHORT_GRACE + budget / 20 if self._pool.has_warm else GRACE
+    def _patience(self, stage: Stage) -> float | None:
+        """Seconds after which attempts that have not stopped by themselves are killed."""
+        if stage.budget is None:
+            return None
+        grace = SHORT_GRACE + stage.budget / 20 if self._pool.has_warm else GRACE
+        return stage.budget + stage.reload + grace
 
     def _end(self, estimates: tuple[Estimate, ...], began: float, error: ErrorInfo) -> None:
         seconds = time.monotonic() - began

@@ -7,11 +7,12 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from qvirt.errors import Conflict, QvirtError, StateError
@@ -36,9 +37,10 @@ from qvirt.version import __version__
 
 Tell = Callable[[str], None]
 T = TypeVar("T")
+NONE: Mapping[str, str] = MappingProxyType({})
 
 ROOM = 2 << 30
-"""Bytes that a build takes while it runs."""
+"""Bytes that a build takes while it runs; twice as many with a torch for CPUs."""
 
 TOOLS = {ImageForm.DOCKER: ("tar",), ImageForm.QEMU: ("tar", "mkfs.erofs", "dpkg")}
 
@@ -63,23 +65,32 @@ class Made:
     kernel: str | None = None
 
 
-def build(paths: Paths, forms: Sequence[ImageForm], tell: Tell, wheelhouse: Path | None = None) -> Image:
+def build(
+    paths: Paths,
+    forms: Sequence[ImageForm],
+    tell: Tell,
+    wheelhouse: Path | None = None,
+    extras: Mapping[str, str] = NONE,
+) -> Image:
     """Make what is missing of the current image; ``tell`` hears of each step that takes time.
 
     With a ``wheelhouse`` no wheel is fetched; the base and the kernel that lie in it are used as well.
+    ``extras`` are requirements that it is to have beside those of every image, by name.
     """
     catalogue = Catalogue(paths)
-    missing = [form for form in forms if not is_whole(catalogue, form)]
+    image_id = content_hash(*extras.values())
+    missing = [form for form in forms if not is_whole(catalogue, image_id, form)]
     if missing:
-        with _alone(paths) as folder:
-            _Build(paths, folder, definition(), system(), tell, wheelhouse).make(missing)
-    return catalogue.named(content_hash())
+        wanted = replace(definition(), extras=dict(extras))
+        with _alone(paths, image_id[:SHORT]) as folder:
+            _Build(paths, folder, image_id, wanted, system(), tell, wheelhouse).make(missing)
+    return catalogue.named(image_id)
 
 
-def is_whole(catalogue: Catalogue, form: ImageForm) -> bool:
-    """Whether the current image has this form, with nothing in it changed."""
+def is_whole(catalogue: Catalogue, image_id: str, form: ImageForm) -> bool:
+    """Whether the image is there in this form, with nothing in it changed."""
     try:
-        catalogue.verify(catalogue.find(content_hash(), form), [form])
+        catalogue.verify(catalogue.find(image_id, form), [form])
     except QvirtError:
         return False
     return True
@@ -106,6 +117,7 @@ def discard_half_built(paths: Paths) -> list[str]:
 class _Build:
     paths: Paths
     folder: Path
+    image_id: str
     wanted: Definition
     system: System
     tell: Tell
@@ -139,9 +151,10 @@ class _Build:
 
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.folder).free
-        if free < ROOM:
+        room = ROOM * (2 if self.wanted.extras else 1)
+        if free < room:
             raise StateError(
-                f"building an image takes {show_bytes(ROOM)} on disk, and {show_bytes(free)} are free",
+                f"building an image takes {show_bytes(room)} on disk, and {show_bytes(free)} are free",
                 hint="free some space, or set QVIRT_HOME to a folder on another disk",
             )
 
@@ -164,7 +177,7 @@ class _Build:
         return found
 
     def _contents(self, base: Path) -> Contents:
-        key = f"{content_hash()} {manifest.digest(base)}"
+        key = f"{self.image_id} {manifest.digest(base)}"
         stamp = self.folder / "root.json"
         found = _stamped(stamp, Contents, key)
         if found is None:
@@ -197,13 +210,13 @@ class _Build:
                 self.root, self.folder / docker_archive.LAYER, self.wanted.timestamp
             )
             labels = {
-                docker_archive.IMAGE_LABEL: content_hash(),
+                docker_archive.IMAGE_LABEL: self.image_id,
                 docker_archive.VERSION_LABEL: __version__,
             }
             docker_archive.write_archive(
                 layer,
                 self.folder / manifest.ARCHIVE,
-                f"{REPOSITORY}:{content_hash()[:SHORT]}",
+                f"{REPOSITORY}:{self.image_id[:SHORT]}",
                 labels,
                 self.system.architecture,
                 self.wanted.timestamp,
@@ -218,7 +231,7 @@ class _Build:
         if found is None and kernel is not None:
             self.tell("disk, kernel and initramfs")
             disk = self.folder / manifest.DISK
-            write_disk(self.root, disk, content_hash(), self.wanted.timestamp, self.log)
+            write_disk(self.root, disk, self.image_id, self.wanted.timestamp, self.log)
             version = write_boot_files(self.root, kernel, self.folder, self.wanted, self.log)
             found = self._finish(stamp, contents, ImageForm.QEMU, kernel=version)
         assert found is not None  # noqa: S101
@@ -240,7 +253,7 @@ class _Build:
 
     def _manifest(self, contents: Contents, made: dict[ImageForm, Made]) -> Manifest:
         return Manifest(
-            id=content_hash(),
+            id=self.image_id,
             qvirt=__version__,
             created=time.time(),
             python=contents.python,
@@ -252,6 +265,7 @@ class _Build:
             kernel=next((each.kernel for each in made.values() if each.kernel), None),
             packages=contents.packages,
             wheels=contents.wheels,
+            extras=self.wanted.extras,
         )
 
 
@@ -265,9 +279,9 @@ def _stamped(stamp: Path, kind: type[T], key: str) -> T | None:
 
 
 @contextmanager
-def _alone(paths: Paths, name: str | None = None) -> Iterator[Path]:
+def _alone(paths: Paths, name: str) -> Iterator[Path]:
     """The folder of a build, while no other process builds in it; gone once the image is published."""
-    folder = paths.building / (name or content_hash()[:SHORT])
+    folder = paths.building / name
     with state_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock_file = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

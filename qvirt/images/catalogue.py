@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qvirt.errors import Conflict, NotFound, QvirtError
 from qvirt.images import manifest as manifests
 from qvirt.images.definition import content_hash
+from qvirt.images.extras import GPU
 from qvirt.images.manifest import Manifest
 from qvirt.model.vm import ImageForm
 from qvirt.paths import Paths
@@ -22,7 +23,7 @@ SHORT = 12
 @dataclass(frozen=True, slots=True)
 class Image:
     """``sizes`` are bytes by form; ``docker`` is the reference that the form has in a container engine;
-    ``folder`` is where the files of all forms lie."""
+    ``folder`` is where the files of all forms lie; ``extras`` is what it has beside what every image has."""
 
     id: str
     qvirt: str
@@ -33,6 +34,7 @@ class Image:
     docker: str | None
     folder: str
     architecture: str = "amd64"
+    extras: dict[str, str] = field(default_factory=dict)
 
     @property
     def short(self) -> str:
@@ -72,25 +74,28 @@ class Catalogue:
                 continue
         return sorted(found, key=lambda image: (image.created, image.id), reverse=True)
 
-    def find(self, reference: str | None, form: ImageForm) -> Image:
-        """By id, its beginning or its tag; where None, the newest that this qvirt would build.
+    def find(self, reference: str | None, form: ImageForm, gpu: bool = False) -> Image:
+        """By id, its beginning or its tag; where None, the newest that this qvirt would build, with no more
+        in it than is needed. For a ``gpu`` that is an engine that can use one.
 
         Raises NotFound, and Conflict where files of it are missing or have another size.
         """
-        build = f"qvirt image build --for {form.value}"
+        build = f"qvirt image build --for {form.value}{f' --with {GPU}' if gpu else ''}"
         if reference is None:
-            known = [image for image in self.images() if form in image.forms]
-            image = next(filter(self.is_current, known), None)
-            if image is None:
-                older = f"; {known[0].short} was made from other files than this qvirt has" if known else ""
-                raise NotFound(f"there is no image for {form.value} VMs yet{older}", hint=build)
+            image = self._newest(form, gpu, build)
         else:
             image = self.named(reference)
             if form not in image.forms:
                 has = " and ".join(each.value for each in image.forms)
                 raise NotFound(f"image {image.short} is for {has} VMs, not for {form.value}", hint=build)
+            if gpu and GPU not in image.extras:
+                raise NotFound(f"a VM with a GPU needs {GPU}, and image {image.short} has none", hint=build)
         self._check_sizes(image, form)
         return image
+
+    def current(self, images: Iterable[Image]) -> Image | None:
+        """The newest that this qvirt would build, of those with the least in them."""
+        return min(filter(self.is_current, images), key=lambda image: len(image.extras), default=None)
 
     def named(self, reference: str) -> Image:
         """Raises NotFound where none has this id, beginning of an id or tag; Conflict where several have."""
@@ -109,7 +114,16 @@ class Catalogue:
 
     def is_current(self, image: Image) -> bool:
         """Whether this qvirt would build the same."""
-        return image.id == content_hash()
+        return image.id == content_hash(*image.extras.values())
+
+    def is_outdated(self, image_id: str) -> bool:
+        """Whether this qvirt would build another, as far as the image is still there to tell."""
+        if image_id == content_hash():
+            return False
+        try:
+            return not self.is_current(self.named(image_id))
+        except QvirtError:
+            return True
 
     def manifest(self, image: Image) -> Manifest:
         return manifests.read(Path(image.folder))
@@ -129,6 +143,15 @@ class Catalogue:
         folder = Path(image.folder)
         (folder / manifests.NAME).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def _newest(self, form: ImageForm, gpu: bool, build: str) -> Image:
+        known = [image for image in self.images() if form in image.forms and (not gpu or GPU in image.extras)]
+        image = self.current(known)
+        if image is None:
+            older = f"; {known[0].short} was made from other files than this qvirt has" if known else ""
+            lacks = f"no image with {GPU}, which a VM with a GPU needs," if gpu else "no image"
+            raise NotFound(f"there is {lacks} for {form.value} VMs yet{older}", hint=build)
+        return image
 
     def _check_sizes(self, image: Image, form: ImageForm) -> None:
         recorded = self.manifest(image).files
@@ -152,9 +175,12 @@ def image_of(manifest: Manifest, folder: Path) -> Image:
         docker,
         str(folder),
         manifest.architecture,
+        manifest.extras,
     )
 
 
 def _damaged(image: Image, what: str) -> Conflict:
-    mend = "qvirt image build" if image.id == content_hash() else f"qvirt image rm --force {image.short}"
+    again = " ".join(["qvirt image build", *(f"--with {name}" for name in image.extras)])
+    current = image.id == content_hash(*image.extras.values())
+    mend = again if current else f"qvirt image rm --force {image.short}"
     return Conflict(f"image {image.short} is damaged: {what}", hint=mend)

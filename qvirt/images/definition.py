@@ -32,7 +32,7 @@ class KernelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """images/definition.toml; its comments say what each is."""
+    """images/definition.toml; its comments say what each is. Of a build ``extras`` are those that it has."""
 
     format: int
     timestamp: int
@@ -40,9 +40,11 @@ class Definition:
     applets: tuple[str, ...]
     requirements: tuple[str, ...]
     bare_requirements: tuple[str, ...]
+    extras: dict[str, str]
     qvirt: tuple[str, ...]
     removed: tuple[str, ...]
     removed_names: tuple[str, ...]
+    removed_paths: tuple[str, ...]
     removed_suffixes: tuple[str, ...]
     kernel: KernelChoice
 
@@ -70,11 +72,14 @@ def package_files(wanted: Definition) -> Iterator[Path]:
 
 
 @cache
-def content_hash() -> str:
-    """Of all that decides what is in the image, save for the versions of the Debian packages."""
+def content_hash(*extras: str) -> str:
+    """Of all that decides what is in the image, save for the versions of the Debian packages.
+
+    ``extras`` are requirements that it has beside what every image has.
+    """
     sha256 = hashlib.sha256()
-    for name, path in _inputs():
-        data = path.read_bytes()
+    read = [(name, path.read_bytes()) for name, path in _inputs()]
+    for name, data in (*read, *(("with", each.encode()) for each in sorted(extras))):
         sha256.update(f"{name}\0{len(data)}\0".encode())
         sha256.update(data)
     return sha256.hexdigest()

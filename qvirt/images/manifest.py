@@ -36,7 +36,8 @@ class StoredFile:
 class Manifest:
     """``sizes`` are the bytes that each form takes in use: unpacked in the container engine, or on disk.
 
-    ``packages`` are the Debian packages and ``wheels`` the SHA-256 of the wheels in it, by name.
+    ``packages`` are the Debian packages and ``wheels`` the SHA-256 of the wheels in it, by name; ``extras``
+    are the requirements that it was built with beside those of every image.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Manifest:
     kernel: str | None = None
     packages: dict[str, str] = field(default_factory=dict)
     wheels: dict[str, str] = field(default_factory=dict)
+    extras: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
 
 

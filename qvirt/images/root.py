@@ -115,6 +115,8 @@ def _packages_folder(folder: Path, python: str) -> Path:
 
 
 def _unneeded(into: Path, wanted: Definition) -> Iterator[Path]:
+    for pattern in wanted.removed_paths:
+        yield from sorted(into.glob(pattern))
     for path in _walk(into):
         if path.name in wanted.removed_names or path.suffix in wanted.removed_suffixes:
             yield path

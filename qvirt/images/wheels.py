@@ -44,18 +44,19 @@ def target(root: Path, packages: dict[str, str], system: System) -> Target:
     return Target(pythons[0], glibc.partition("-")[0], system.machine)
 
 
-def requirements(wanted: Definition, python: str) -> tuple[list[list[str]], bool]:
-    """What pip is asked for, call by call, and whether all of it is pinned."""
+def requirements(wanted: Definition, python: str) -> list[list[str]]:
+    """What pip is asked for, call by call. Of the extras only what the others need too is pinned."""
     locked = lock(python)
-    if locked is not None:
-        return [["--no-deps", "--requirement", str(locked)]], True
-    return [list(wanted.requirements), ["--no-deps", *wanted.bare_requirements]], False
+    extras = list(wanted.extras.values())
+    if locked is None:
+        return [[*wanted.requirements, *extras], ["--no-deps", *wanted.bare_requirements]]
+    asked = [["--no-deps", "--requirement", str(locked)]]
+    return [*asked, ["--constraint", str(locked), *extras]] if extras else asked
 
 
 def fetch_wheels(wanted: Definition, target: Target, house: Path, log: Path) -> None:
     """Into ``house``, what it does not have yet; nothing is asked of the network where it has all."""
-    asked, _ = requirements(wanted, target.python)
-    for arguments in asked:
+    for arguments in requirements(wanted, target.python):
         wheels = [*target.arguments(), "--find-links", str(house), "--dest", str(house), *arguments]
         try:
             _pip("download", ["--no-index", *wheels], log)
@@ -65,11 +66,10 @@ def fetch_wheels(wanted: Definition, target: Target, house: Path, log: Path) -> 
 
 def install_wheels(wanted: Definition, target: Target, house: Path, into: Path, log: Path) -> dict[str, str]:
     """The SHA-256 of the wheels, by name. Raises Unavailable naming what ``house`` does not have."""
-    asked, _ = requirements(wanted, target.python)
     options = ["--no-index", "--find-links", str(house), "--target", str(into), "--upgrade", "--no-compile"]
     # `pip install` asks the Python that runs it, whatever --python-version says: the download asked right.
     options.append("--ignore-requires-python")
-    for arguments in asked:
+    for arguments in requirements(wanted, target.python):
         _pip("install", [*options, *target.arguments(), *arguments], log)
     return _installed(house, into)
 

@@ -12,7 +12,7 @@ from qvirt.model.result import Position
 from qvirt.model.run import RunOptions
 from qvirt.model.wire import from_json, to_json
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"qvirt-checkpoint "
 LONGEST_HEAD = 1 << 20
 

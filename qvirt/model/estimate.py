@@ -67,13 +67,16 @@ class Stage:
     """Candidates tried side by side, each with ``threads``; ``budget`` seconds, then the next stage.
 
     ``in_turns``: one process works a little on each, one after another, until one is done. The last
-    stage of a plan has no budget of its own where its candidate is sure to end.
+    stage of a plan has no budget of its own where its candidate is sure to end. Beyond the budget they are
+    waited for as long as a kill would cost: ``reload`` seconds, in which another worker loads the engine of
+    the next stage.
     """
 
     attempts: tuple[Estimate, ...]
     threads: int
     budget: float | None
     in_turns: bool = False
+    reload: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from qvirt.model.estimate import Candidate, Estimate, Plan, Rejection, Stage
 from qvirt.model.run import Limits, Method, Precision, RunOptions
 from qvirt.simulators import split
 from qvirt.simulators.checkpoint import Checkpoint
-from qvirt.simulators.contract import Constants, Program, Simulator, StartsFrom, UsesDevices
+from qvirt.simulators.contract import Constants, LoadsLate, Program, Simulator, StartsFrom, UsesDevices
 from qvirt.simulators.registry import installed, simulator, simulators
 from qvirt.units import show_bytes, show_seconds
 
@@ -251,8 +251,12 @@ def _stages(
         budget = HOPELESS_SHARE * options.time_limit
     # One that only a kill ends would cost a new worker as well.
     scouts = _within([e for e in best if _stops_by_itself(e)], budget)
-    race = (Stage(scouts, limits.threads, budget, in_turns=True),) if scouts else ()
-    return (*race, Stage((safe,), limits.threads, None))
+    last = Stage((safe,), limits.threads, None)
+    if not scouts:
+        return (last,)
+    engine = simulators().get(safe.candidate.engine)
+    reload = engine.load_seconds if isinstance(engine, LoadsLate) else 0.0
+    return Stage(scouts, limits.threads, budget, in_turns=True, reload=reload), last
 
 
 def _within(gambles: list[Estimate], budget: float) -> tuple[Estimate, ...]:

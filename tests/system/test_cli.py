@@ -176,6 +176,16 @@ def test_cancel_from_another_terminal(cli: Cli, minutes_long: Path) -> None:
     assert cli("job", "cancel", job).returncode == 5
 
 
+def test_jobs_are_cancelled_past_one_that_there_is_not(cli: Cli, minutes_long: Path) -> None:
+    process = cli.start("run", minutes_long, "--engine", "aer")
+    job = running_job(cli)
+    cancelled = cli("job", "cancel", "ffff", job, "eeee")
+    assert (cancelled.returncode, f"{job} cancelled" in cancelled.stderr) == (5, True)
+    assert [name in cancelled.stderr for name in ("'ffff'", "'eeee'")] == [True, True]
+    assert process.wait(PATIENCE) == 4
+    process.communicate()
+
+
 def test_a_time_limit_ends_a_job(cli: Cli, minutes_long: Path) -> None:
     done = cli("run", minutes_long, "--engine", "aer", "--time-limit", "2s")
     assert done.returncode == 4
@@ -211,8 +221,12 @@ def test_jobs_are_listed_shown_and_removed(cli: Cli, bell: Path) -> None:
     shown = cli("job", "show", job).stdout
     assert "completed" in shown
     assert "history" in shown
-    assert cli("job", "rm", job).returncode == 0
+    other = cli.json("run", bell)["runs"][0]["job"]
+    removed = cli("job", "rm", "ffff", job, "eeee", other)
+    assert (removed.returncode, "removed 2 jobs" in removed.stderr) == (5, True)
+    assert [name in removed.stderr for name in ("'ffff'", "'eeee'")] == [True, True]
     assert cli.json("job", "list")["jobs"] == []
+    assert cli("job", "rm", "--all").stderr == "removed 0 jobs\n"
     assert [path for path in (cli.home / "results").rglob("*") if path.is_file()] == []
 
 
@@ -265,6 +279,14 @@ def test_a_benchmark_is_shown_kept_and_plotted(cli: Cli, tmp_path: Path) -> None
     assert all({row["check"], row["candidate"]["engine"]} == {"aer", "qsim"} for row in kept["rows"][4:])
     assert kept["hardware"]["cpu"]["model"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_engine_that_cannot_run_a_circuit_says_why_in_a_benchmark(cli: Cli) -> None:
+    done = cli("bench", "--qubits", 3, "--circuits", "qv", "--engines", "stim", "--repeats", 1, "--quiet")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "qv on stim, 3 qubits: no method can do this: stim stabilizer" in said
+    assert "are no Clifford gates" in said
 
 
 def test_what_a_plot_needs_is_missed_before_anything_is_measured(cli: Cli, tmp_path: Path) -> None:

@@ -157,6 +157,16 @@ def test_an_image_that_a_vm_is_made_of_stays(tmp_path: Path) -> None:
     assert eventually(lambda: not cli.processes())
 
 
+def test_a_build_that_would_bring_gigabytes_is_refused_before_it_begins(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    cli.environment["PATH"] = str(tmp_path)  # no tool that could find a GPU
+    refused = cli("image", "build", "--with", "torch")
+    assert (refused.returncode, "QVIRT_TORCH_SPEC=" in refused.stderr) == (6, True), refused.stderr
+    unknown = cli("image", "build", "--with", "magic")
+    assert (unknown.returncode, "'torch'" in unknown.stderr) == (2, True), unknown.stderr
+    assert not Paths(cli.home).building.exists()
+
+
 def test_prune_removes_what_is_half_built_old_and_unused(tmp_path: Path) -> None:
     cli = Cli(tmp_path / "home")
     cli.environment["DOCKER_HOST"] = "unix:///nonexistent"

@@ -49,13 +49,14 @@ def test_a_life(cli: Cli, bell: Path) -> None:
     assert stages(restarted) == ["stopping it", "starting it", "waiting for its guest", "restarted lab"]
     assert pid_of(cli, "lab") != first
     assert cli("vm", "rename", "lab", "labor").returncode == 0
-    assert cli("vm", "stop", "labor").returncode == 0
+    assert stages(cli("vm", "stop", "labor")) == ["stopping it", "stopped labor"]
     assert vms(cli)["labor"]["state"] == "stopped"
     for command in (("run", bell, "--vm", "labor"), ("vm", "wait", "labor"), ("vm", "pause", "labor")):
         refused = cli(*command)
         assert (refused.returncode, "qvirt vm start labor" in refused.stderr) == (5, True)
     assert cli("vm", "start", "labor").returncode == 0
-    assert cli("vm", "wait", "labor").returncode == 0
+    waited = cli("vm", "wait", "labor")
+    assert (waited.returncode, stages(waited)) == (0, ["waiting for its guest"])
     assert counts(cli, bell, "--vm", "labor")
     assert cli("vm", "rm", "labor", "labor").stderr == "destroyed labor\n"
     assert vms(cli) == {}
@@ -224,10 +225,11 @@ def test_snapshots_clones_and_files_make_vms_again(cli: Cli, bell: Path, tmp_pat
 
     made = cli("vm", "snapshot", "restore", "lab", "before", "--into", "copy", "--runtime", "fake")
     assert made.returncode == 0, made.stderr
-    assert cli("vm", "clone", "lab", "twin").returncode == 0
+    assert cli.json("vm", "clone", "lab", "twin")["vm"]["spec"]["name"] == "twin"
     file = tmp_path / "lab.json"
     assert cli("vm", "export", "lab", file, "--snapshot", "before").returncode == 0
-    assert cli("vm", "import", file, "labor").returncode == 0
+    imported = cli.json("vm", "import", file, "labor")
+    assert (imported["schema"], imported["vm"]["state"]) == ("qvirt.vm/1", "running")
     assert {name: vm["spec"]["runtime"] for name, vm in vms(cli).items()} == {
         "lab": "process",
         "copy": "fake",
@@ -274,7 +276,9 @@ def test_quiet_leaves_the_result(cli: Cli, tmp_path: Path) -> None:
         (("snapshot", "restore", "lab", "now", "--into", "copy"), "copy\n"),
         (("snapshot", "restore", "lab", "now"), ""),
         (("restart", "lab"), ""),
+        (("stop", "lab"), ""),
         (("start", "lab"), ""),
+        (("wait", "lab"), ""),
     ):
         done = cli("vm", *command, "--quiet")
         assert (done.returncode, done.stdout, done.stderr) == (0, name, ""), command

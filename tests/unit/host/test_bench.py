@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qvirt.cli.options import OutputFormat
 from qvirt.cli.render_bench import bench_text
 from qvirt.host.bench import Crossover, Row, _forced, _with_devices, crossovers
@@ -44,6 +46,16 @@ def test_each_family_and_each_gpu_by_itself_and_nothing_without_both() -> None:
     assert crossovers([row(10, 0.02, "cuda:0", "ghz")]) == []
     gpus = [row(25, 0.2, "cuda:0"), row(25, 5.0, "cuda:1"), row(25, 0.2, "cuda:0", "ghz")]
     assert crossovers(CPU + gpus) == [Crossover("qv", "cuda:0", 25, 25), Crossover("qv", "cuda:1", None, 25)]
+
+
+def test_errors_stand_below_the_table_once_for_all_sizes() -> None:
+    why = "no method can do this: stim stabilizer double: 5 of the 9 gates are no Clifford gates"
+    refused = [replace(row(qubits, None), engine="stim", check="not run", error=why) for qubits in (10, 20)]
+    text = bench_text([*CPU, *refused], OutputFormat.TABLE)
+    table, _, below = text.partition("qv on stim, 10, 20 qubits: ")
+    assert table.count("not run") == 2
+    assert " ".join(below.split()) == why
+    assert bench_text(refused, OutputFormat.CSV).count(why) == 2
 
 
 def test_torch_is_measured_on_both_where_the_vm_has_a_gpu() -> None:

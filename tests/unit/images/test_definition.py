@@ -91,7 +91,8 @@ def test_the_lock_is_complete() -> None:
 
 def test_requirements_are_those_of_the_project() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    for requirement in (*definition().requirements, *definition().bare_requirements):
+    wanted = definition()
+    for requirement in (*wanted.requirements, *wanted.bare_requirements, *wanted.extras.values()):
         assert f'"{requirement}"' in project
 
 

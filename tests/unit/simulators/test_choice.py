@@ -307,3 +307,12 @@ def test_independent_parts_are_run_one_by_one_where_that_is_faster(engines) -> N
     assert {e.candidate.method for e in plan.runners_up} | {
         e.candidate.method for s in plan.stages for e in s.attempts
     } == {Method.STATEVECTOR, Method.SPLIT}
+
+
+def test_a_race_is_waited_for_as_long_as_a_kill_would_cost(engines) -> None:  # type: ignore[no-untyped-def]
+    stops = frozenset(Method)
+    late = Engine("late", seconds=2.0)
+    engines(late, Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False, stops_by_itself=stops))
+    assert [stage.reload for stage in choice.plan(FACTS, RunOptions(), LIMITS).stages] == [0.0, 0.0]
+    late.load_seconds = 1.5  # type: ignore[attr-defined]
+    assert [stage.reload for stage in choice.plan(FACTS, RunOptions(), LIMITS).stages] == [1.5, 0.0]
