@@ -316,3 +316,15 @@ def test_a_race_is_waited_for_as_long_as_a_kill_would_cost(engines) -> None:  # 
     assert [stage.reload for stage in choice.plan(FACTS, RunOptions(), LIMITS).stages] == [0.0, 0.0]
     late.load_seconds = 1.5  # type: ignore[attr-defined]
     assert [stage.reload for stage in choice.plan(FACTS, RunOptions(), LIMITS).stages] == [1.5, 0.0]
+
+
+def test_an_engine_that_loads_late_must_be_worth_loading_it_again_after_a_race(engines) -> None:  # type: ignore[no-untyped-def]
+    late, soon = Engine("late", seconds=1.0), Engine("soon", seconds=1.05)
+    late.load_seconds = 2.0  # type: ignore[attr-defined]
+    gamble = Engine("dd", Method.DECISION_DIAGRAM, DOUBLE, 0.02, certain=False)
+    engines(late, soon)
+    assert order() == [["late"]]
+    engines(late, soon, gamble)
+    assert order() == [["soon"]]
+    soon.seconds = 1.2
+    assert order() == [["late"]]
