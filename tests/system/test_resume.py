@@ -269,7 +269,7 @@ def test_what_is_larger_than_the_files_of_a_container_is_saved_and_gone_on_with(
 ) -> None:
     lend(ImageForm.DOCKER, cli.home)
     file = tmp_path / "long.qasm"
-    file.write_bytes(_long(3000, 23).data)
+    file.write_bytes(_long(7000, 23).data)
     asked = (file, "--shots", 200, "--seed", 3, "--engine", "qsim", "--vm", "box")
     assert cli("vm", "create", "box", "--runtime", "docker", "--memory", "700m").returncode == 0
     try:
