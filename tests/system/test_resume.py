@@ -231,7 +231,7 @@ def test_nothing_is_left_of_orders_that_have_ended(guest: Guest, cut: tuple[Chec
 
 def test_a_killed_run_is_gone_on_with(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "long.qasm"
-    file.write_bytes(LONG.data)
+    file.write_bytes(_long(6 * GATES).data)
     asked = (file, "--shots", 200, "--seed", 3, "--engine", "qsim")
     counts = cli.json("run", *asked)["runs"][0]["result"]["counts"]
 
@@ -313,7 +313,7 @@ def test_what_a_machine_saved_goes_on_in_another_and_in_a_process(tmp_path: Path
 
 def test_a_snapshot_holds_what_runs(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "long.qasm"
-    file.write_bytes(_long(3 * GATES).data)
+    file.write_bytes(_long(5 * GATES).data)
     assert cli("vm", "create", "lab", "--memory", "1g").returncode == 0
     asked = (file, "--vm", "lab", "--shots", 200, "--seed", 3, "--engine", "qsim")
     counts = cli.json("run", *asked)["runs"][0]["result"]["counts"]
@@ -365,14 +365,15 @@ def test_the_python_interface_saves_and_goes_on(tmp_path: Path, whole: dict[str,
 
 def test_a_run_saves_itself_every_so_often(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "long.qasm"
-    file.write_bytes(LONG.data)
+    source = _long(4 * GATES)
+    file.write_bytes(source.data)
     run = cli.start("run", file, "--engine", "qsim", "--checkpoint-every", "100ms")
     folder = cli.home / "checkpoints"
     assert eventually(lambda: any(folder.glob("*.qvc")))
     job = cli.json("job", "list")["jobs"][0]["id"]
     assert cli("job", "cancel", job).returncode == 0
     run.communicate(timeout=60)
-    assert cli.json("job", "show", job)["checkpoint"]["head"]["circuit"] == LONG.sha256
+    assert cli.json("job", "show", job)["checkpoint"]["head"]["circuit"] == source.sha256
 
 
 def test_a_job_without_a_checkpoint_is_not_resumed(cli: Cli, bell: Path) -> None:
