@@ -108,7 +108,7 @@ def restores(host: Host, kind: str, repeats: int) -> Iterator[Seconds]:
         host.snapshots.take(vm, "answered", lambda stage: None)
         for _ in range(repeats):
             host.vms.stop(vm, 0)
-            yield timed(host, lambda: host.snapshots.restore(vm, "answered", PATIENCE))[1]
+            yield timed(host, lambda: host.snapshots.restore(vm, "answered", PATIENCE, lambda _: None))[1]
 
 
 def starts(host: Host, kinds: list[str], repeats: int) -> dict[str, list[Seconds]]:
