@@ -322,9 +322,9 @@ def _refusal(
         )
     reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected if "needs" in r.reason)
     if not reasons:
-        lacking = f" in {options.precision.value} precision" if options.precision else ""
+        asked = f" in {options.precision.value} precision" if options.precision else ""
         reasons = "; ".join(f"{r.candidate}: {r.reason}" for r in rejected)
-        reasons = reasons or f"the engine has no such method{lacking}"
+        reasons = reasons or f"the engine has no such method{asked}"
         return Unsupported(
             f"no method can do this: {reasons}", hint="leave out --engine, --method or --precision"
         )

@@ -170,8 +170,8 @@ def features(
             amplitudes = 4.0**qubits
             pairs = (facts.two_qubit_gates + 6 * facts.larger_gates) * amplitudes
             found |= {"pair": pairs, "apply": facts.one_qubit_gates * amplitudes} if once else {}
-            many = {"work": passes * facts.size * amplitudes}
-            found |= {"noise": float(is_noisy(options))} if once else many
+            work = passes * facts.size * amplitudes
+            found |= {"noise": float(is_noisy(options))} if once else {"work": work}
             found |= {"amplitude": amplitudes, "term": terms * amplitudes * passes}
         case Method.MPS:
             found |= _mps_features(facts, options.shots, qubits)

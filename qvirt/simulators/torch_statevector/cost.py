@@ -71,7 +71,7 @@ _CONSTANTS: dict[Method, Constants] = {
         "branch": 1e-3,
     },
 }
-"""Fitted with two threads, in double precision."""
+"""In double precision, with two threads; those of state vectors were fitted to runs in single precision."""
 
 
 def constants(candidate: Candidate) -> Constants:
